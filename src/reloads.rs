@@ -137,6 +137,8 @@ impl Reloads {
             Ok(blocks) => {
                 let (count, file) = (blocks.len(), file.display());
                 match count {
+                    // As when a list is read that is just being written.
+                    0 => warn!("nobody is blocked any more: {file} names no address or network"),
                     1 => info!("1 address or network is blocked, as {file} says"),
                     _ => info!("{count} addresses and networks are blocked, as {file} says"),
                 }
