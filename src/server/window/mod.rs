@@ -330,15 +330,16 @@ impl View {
         request: &Request<'_>,
         refusal: Option<Answer>,
     ) -> Answer {
+        let is_health = request.path == "/healthz";
         // A health check need not know the token.
-        if request.path == "/healthz" {
-            return health(server);
-        }
-        if let Some(refusal) = refusal {
+        if let Some(refusal) = refusal.filter(|_| !is_health) {
             return refusal;
         }
         if request.method == Method::Options {
             return Answer::error(Status::MethodNotAllowed);
+        }
+        if is_health {
+            return health(server);
         }
         let is_for_token = self.config.guard.token.is_some();
         if let Some(body) = page::find(request.path) {

@@ -290,6 +290,8 @@ fn a_health_check_hears_what_is_wrong() {
 fn no_name_shows_nothing_but_whether_it_is_healthy() {
     let mut world = World::new();
     let own = IpAddr::from([127, 0, 0, 1]);
+    let options = look(&mut world, 1000, own, "OPTIONS /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(options.starts_with("HTTP/1.1 405"), "{options}");
     for (n, (path, want)) in
         [("/", "400"), ("/api/v1/hosts", "400"), ("/metrics", "400"), ("/healthz", "200")]
             .into_iter()
