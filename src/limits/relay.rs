@@ -24,6 +24,11 @@ pub const MOVED: Duration = Duration::from_secs(2);
 /// some left for that; and not for longer, as nothing that others send may take the place of who plays.
 pub const YOUNG: Duration = Duration::from_secs(10);
 
+/// Where a player is looked for at another port, one of so many packets from ports that are neither the one that is
+/// believed nor the one that is counted takes one from the count: else as many forged packets, each from a port of its
+/// own, as the player sends would hide it.
+pub const THIRD: u8 = 6;
+
 /// Sessions of one client address with the hosts of one address: two players, each of whom tries again. So
 /// nobody takes all that a host may have.
 pub const PER_PAIR: u32 = 4;

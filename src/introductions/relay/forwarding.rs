@@ -26,9 +26,6 @@ use allocations::Allocations;
 use bucket::{Bucket, Rate};
 use shares::Shares;
 
-/// One of so many packets from third ports counts where a player is looked for.
-const THIRD: u8 = 6;
-
 /// How often it is looked which sessions are over, and what was passed on is told.
 const CHECK: Duration = Duration::from_secs(5);
 
@@ -191,7 +188,7 @@ impl Leg {
             if self.other_run > 0 {
                 // A player that is looked for is not hidden by ports that send one packet each.
                 self.third = self.third.wrapping_add(1);
-                let counts = self.learned == 0 || self.third.is_multiple_of(THIRD);
+                let counts = self.learned == 0 || self.third.is_multiple_of(limits::THIRD);
                 self.other_run -= u8::from(counts);
                 return false;
             }

@@ -55,7 +55,7 @@ fn others_who_spray_ports_do_not_keep_out_a_player_that_has_moved() {
     for port in 20..23 {
         world.comes(B, (HOST, port), b"sprayed");
     }
-    for _ in 0..2 * THIRD {
+    for _ in 0..2 * limits::THIRD {
         world.comes(B, (HOST, 9), b"moved, and stays");
     }
     world.comes(B, (HOST, 23), b"sprayed");
