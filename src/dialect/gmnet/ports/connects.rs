@@ -21,12 +21,21 @@ pub(super) struct Connect {
     at: Instant,
     /// A request got it; it may have been for another.
     is_claimed: bool,
+    /// A request had got it when another packet came from there. Players that repeat theirs until they are answered
+    /// do not have two requests.
+    #[serde(default)]
+    is_repeated: bool,
 }
 
 impl Connect {
     /// When the last packet came, if nobody has got it.
     pub(super) fn unclaimed(&self) -> Option<Instant> {
         (!self.is_claimed).then_some(self.at)
+    }
+
+    /// No request has ever got it.
+    fn is_free(&self) -> bool {
+        !self.is_claimed && !self.is_repeated
     }
 }
 
@@ -102,6 +111,15 @@ fn nearest(
     near
 }
 
+/// One that nobody has got, for who finds that others have got all that are near: if one of those took a neighbour's,
+/// its own is left, and who has the neighbour's connection is the last to name it. It stays for whom it may fit better.
+fn left_over(connects: &[Connect], distance: impl Fn(&Connect) -> Option<Distance>) -> Option<u16> {
+    let free = connects.iter().filter(|c| c.is_free());
+    let near = free.filter_map(|c| Some((distance(c)?, c.port)));
+    let nearest = near.min_by_key(|(distance, _)| *distance)?;
+    (nearest.0 <= Distance::Near(limits::OVERTAKEN)).then_some(nearest.1)
+}
+
 /// All of both, the least distant first.
 fn either(mut near: Near, others: Near) -> Near {
     for other in others {
@@ -118,11 +136,14 @@ impl Ports {
     pub fn learn_connect(&mut self, now: Instant, addr: IpAddr, port: u16) {
         self.change(now, addr, |remembered| {
             let known = remembered.connects.iter().position(|c| c.port == port);
-            let first = known.map_or(now, |n| remembered.connects.remove(n).first);
+            let known = known.map(|n| remembered.connects.remove(n));
+            let first = known.map_or(now, |known| known.first);
+            let is_repeated = known.is_some_and(|known| !known.is_free());
             if remembered.connects.len() >= limits::PORTS_PER_ADDRESS {
                 remembered.connects.remove(0);
             }
-            remembered.connects.push(Connect { port, first, at: now, is_claimed: false });
+            let connect = Connect { port, first, at: now, is_claimed: false, is_repeated };
+            remembered.connects.push(connect);
         });
     }
 
@@ -222,14 +243,16 @@ impl Ports {
         let old = connects.iter().take_while(is_old).count();
         connects.drain(..old);
         self.count -= old;
-        let near = find(connects);
+        let mut near = find(connects);
         let Some(&(best, ..)) = near.first() else { return Likely::default() };
-        // Of many that come together each gets one that no other has got, and some more.
-        let is_free = |index: usize| connects.get(index).is_some_and(|c| !c.is_claimed);
-        let own = near.iter().position(|(_, Reverse(index), _)| is_free(*index)).unwrap_or(0);
-        let Some(&(_, Reverse(index), port)) = near.get(own) else { return Likely::default() };
-        let others = near.iter().map(|(.., port)| *port).filter(|other| *other != port);
-        let likely = [port].into_iter().chain(others).collect();
+        // Of many that come together each gets one that no other has got, and some more, of those as well
+        // first what nobody has got: so all are told to somebody.
+        let is_free = |index: usize| connects.get(index).is_some_and(Connect::is_free);
+        near.sort_by_key(|(_, Reverse(index), _)| !is_free(*index));
+        let Some(&(_, Reverse(index), port)) = near.first() else { return Likely::default() };
+        let left = if is_free(index) { None } else { left_over(connects, distance) };
+        let others = near.iter().skip(1).map(|(.., port)| *port);
+        let likely = [port].into_iter().chain(left).chain(others).collect();
         if near.len() == 1 && best <= Distance::Near(limits::SURE) {
             connects.remove(index);
             self.count -= 1;
@@ -282,6 +305,35 @@ mod tests {
         assert_eq!(claim(near).iter().collect::<Vec<_>>(), [1001, 1000], "it stays for the other");
         assert_eq!(claim(10 * near), only(1002));
         assert_eq!(claim(10 * near), Likely::default(), "but not for who came much later");
+    }
+
+    #[test]
+    fn who_finds_its_packet_taken_names_the_one_that_the_other_left() {
+        let ms = |ms: u64| Instant::from_micros(1_000_000 + ms * 1000);
+        let mut ports = Ports::default();
+        // The first one's connection took so long that the packets of the others seem to be its.
+        let packets = [(0, 1), (40, 2), (40, 3), (40, 4), (40, 5)];
+        packets.iter().for_each(|(at, port)| ports.learn_connect(ms(*at), ADDR, *port));
+        let mut claim = |opened| {
+            let likely = ports.claim_connect(ms(80), ADDR, (ms(opened), ms(opened)), true);
+            likely.iter().collect::<Vec<_>>()
+        };
+        (0..4).for_each(|_| assert!(!claim(47).contains(&1)));
+        assert_eq!(claim(50), [5, 1, 4]);
+    }
+
+    #[test]
+    fn a_packet_repeated_after_its_request_is_nobody_elses() {
+        let ms = |ms: u64| Instant::from_micros(1_000_000 + ms * 1000);
+        let mut ports = Ports::default();
+        (1..=2).for_each(|port| ports.learn_connect(ms(port.into()), ADDR, port));
+        let claim = |ports: &mut Ports, opened| {
+            let times = (ms(opened), ms(opened));
+            ports.claim_connect(ms(opened), ADDR, times, true).best()
+        };
+        assert_eq!(claim(&mut ports, 7), Some(2));
+        ports.learn_connect(ms(9), ADDR, 2);
+        assert_eq!(claim(&mut ports, 9), Some(1));
     }
 
     #[test]
