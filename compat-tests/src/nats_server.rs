@@ -2,8 +2,10 @@
 //! names. Without it tests note that they are skipped.
 
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// How long a server may take until it answers.
@@ -15,6 +17,8 @@ pub struct NatsServers {
     program: OsString,
     ports: Vec<[u16; 2]>,
     children: Vec<Option<Child>>,
+    /// How long a message between two servers takes.
+    distance: Duration,
 }
 
 /// The program, if it can be run.
@@ -33,6 +37,48 @@ fn free_ports() -> [u16; 2] {
     listeners.map(|listener| listener.local_addr().expect("its address").port())
 }
 
+fn route_at(port: u16) -> String {
+    format!("nats://127.0.0.1:{port}")
+}
+
+/// Connects whoever comes to the returned port with this one. What is sent takes so long in each direction.
+fn long_line(to: u16, distance: Duration) -> io::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = listener.local_addr()?.port();
+    std::thread::spawn(move || {
+        while let Ok((one, _)) = listener.accept() {
+            let Ok(other) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)) else { continue };
+            let (Ok(back), Ok(forth)) = (one.try_clone(), other.try_clone()) else { continue };
+            carry(one, other, distance);
+            carry(forth, back, distance);
+        }
+    });
+    Ok(port)
+}
+
+/// Carries what one sends to the other, which gets it so much later.
+fn carry(mut from: TcpStream, mut to: TcpStream, distance: Duration) {
+    let (sender, receiver) = mpsc::channel::<(Instant, Vec<u8>)>();
+    std::thread::spawn(move || {
+        let mut bytes = [0; 1 << 16];
+        while let Ok(count @ 1..) = from.read(&mut bytes) {
+            let piece = bytes.get(..count).unwrap_or_default().to_vec();
+            if sender.send((Instant::now() + distance, piece)).is_err() {
+                break;
+            }
+        }
+    });
+    std::thread::spawn(move || {
+        while let Ok((due, piece)) = receiver.recv() {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if to.write_all(&piece).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Both);
+    });
+}
+
 impl NatsServers {
     /// Finds places for so many servers, none of which runs yet. None: there is no such program here, or the tested
     /// punchd cannot use it, which is noted.
@@ -47,7 +93,17 @@ impl NatsServers {
             return None;
         };
         let ports = (0..count).map(|_| free_ports()).collect();
-        Some(Self { program, ports, children: (0..count).map(|_| None).collect() })
+        let children = (0..count).map(|_| None).collect();
+        Some(Self { program, ports, children, distance: Duration::ZERO })
+    }
+
+    /// Two of them that run, between which a message takes so long.
+    #[must_use]
+    pub fn two_apart(distance: Duration) -> Option<Self> {
+        let mut servers = Self::places(2)?;
+        servers.distance = distance;
+        (0..2).for_each(|n| servers.run(n));
+        Some(servers)
     }
 
     /// The same, with all of them started.
@@ -65,8 +121,15 @@ impl NatsServers {
     #[expect(clippy::expect_used, reason = "a fixture fails its test")]
     pub fn run(&mut self, n: usize) {
         let [port, route] = self.ports.get(n).copied().expect("one of them");
-        let routes: Vec<String> =
-            self.ports.iter().map(|[_, route]| format!("nats://127.0.0.1:{route}")).collect();
+        let routes: Vec<String> = match self.distance {
+            Duration::ZERO => self.ports.iter().map(|[_, route]| route_at(*route)).collect(),
+            // The first one calls the other, over a line that takes its time; it has to be told of one route at least.
+            distance => {
+                let other = self.ports.get(1 - n).map_or(0, |[_, route]| *route);
+                let line = (n == 0).then(|| long_line(other, distance).expect("a line"));
+                vec![route_at(line.unwrap_or(route))]
+            }
+        };
         let mut command = Command::new(&self.program);
         command.args(["-a", "127.0.0.1", "-p", &port.to_string()]);
         command.args(["--cluster_name", "test"]);

@@ -4,9 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use compat_tests::events::EventClient;
 use compat_tests::gmnet::Host;
 use compat_tests::master::Master;
+use compat_tests::nats_server::NatsServers;
+use serde_json::json;
 
+use super::events::{peer, wait_for_rooms_of};
 use super::{Nodes, WAIT, join_at, names_at, wait_for};
 
 /// All nodes are restarted, one after the other, while everybody plays.
@@ -63,6 +67,68 @@ fn nodes_are_restarted_in_turn_and_no_host_is_missing() {
         assert!(!log.contains("is gone: nothing was heard"), "{log}");
         assert!(!log.contains("has begun anew"), "{log}");
     }
+}
+
+/// A new process may be at another server of NATS than the one before, so what it says may come before what that said
+/// last, and what is said to it may go to where nobody listens yet.
+#[test]
+fn a_node_that_is_restarted_at_another_nats_server_loses_no_request() {
+    const PLAYERS: usize = 12;
+    /// As between Europe and America.
+    const DISTANCE: Duration = Duration::from_millis(50);
+    let Some(nats) = NatsServers::two_apart(DISTANCE) else { return };
+    let far = Master::start(&["--cluster", &nats.url(0), "--node", "a"]);
+    let mut node = Master::start(&["--cluster", &nats.url(1), "--node", "b"]);
+    far.wait_for_log("cluster: node b is there");
+    node.wait_for_log("cluster: node a is there");
+    let mut amy = peer(&far, "amy", "chess");
+    amy.on_request("double", |request| Ok(json!(2 * request.data.as_i64().unwrap_or_default())));
+    let room = amy.create_room("Lobby", PLAYERS + 1).expect("a room");
+    let mut players: Vec<EventClient> =
+        (0..PLAYERS).map(|n| peer(&node, &format!("player {n}"), "chess")).collect();
+    players.iter_mut().for_each(|player| _ = wait_for_rooms_of(player, 1, WAIT));
+    let (is_over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let _ends = Ends(&is_over);
+        let host = scope.spawn(move || amy.wait_for("stop", WAIT * 3).map(drop));
+        let playing: Vec<_> = players
+            .into_iter()
+            .map(|mut player| {
+                let (is_over, answers, room) = (&is_over, &answers, &room);
+                scope.spawn(move || {
+                    let _ends = Ends(is_over);
+                    while !is_over.load(Ordering::Relaxed) {
+                        player.join_room(room).expect("joined");
+                        let answer = player.request(Some("amy"), "double", json!(21));
+                        assert_eq!(answer.expect("an answer"), json!(42));
+                        player.leave_room().expect("left");
+                        answers.fetch_add(3, Ordering::Relaxed);
+                    }
+                    player
+                })
+            })
+            .collect();
+        for n in 0..4 {
+            let port = node.addr().port().to_string();
+            let url = nats.url(n % 2);
+            let options = ["--port", &port, "--take-over", "--cluster", &url, "--node", "b"];
+            let old = std::mem::replace(&mut node, Master::start(&options));
+            let (status, log) = old.ended(WAIT);
+            assert!(status.success(), "{log}");
+            let (before, end) = (answers.load(Ordering::Relaxed), Instant::now() + WAIT);
+            while answers.load(Ordering::Relaxed) < before + 100 {
+                assert!(!is_over.load(Ordering::Relaxed), "somebody has noticed");
+                assert!(Instant::now() < end, "{}", node.log());
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let mut players: Vec<_> =
+            playing.into_iter().map(|player| player.join().expect("a player")).collect();
+        players[0].pass(Some("amy"), "stop", json!(null)).expect("passing");
+        host.join().expect("the host").expect("being stopped");
+    });
+    println!("{answers:?} answers");
 }
 
 /// Ends a load also when somebody panics.
