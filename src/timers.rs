@@ -200,11 +200,11 @@ impl LogThrottle {
 
 /// Says something about each address at most once a minute, and about as many of them as can be read.
 #[derive(Debug, Default)]
-pub struct AddressLogThrottle(VecDeque<Told>);
+pub struct AddressLogThrottle(VecDeque<Recent>);
 
 /// Of whom something was said, when last, and how often it was not said since.
 #[derive(Clone, Copy, Debug)]
-struct Told {
+struct Recent {
     addr: IpAddr,
     at: Instant,
     left_out: u64,
@@ -251,7 +251,7 @@ impl AddressLogThrottle {
             }
             None => 0,
         };
-        self.0.push_back(Told { addr, at: now, left_out: 0 });
+        self.0.push_back(Recent { addr, at: now, left_out: 0 });
         Some(Before(left_out))
     }
 }

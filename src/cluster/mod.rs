@@ -130,7 +130,7 @@ pub struct Cluster {
     has_said_alone: bool,
     outbound: Vec<Outbound>,
     events: VecDeque<Event>,
-    odd: LogThrottle,
+    warnings: LogThrottle,
     full: LogThrottle,
     long: LogThrottle,
 }
@@ -156,7 +156,7 @@ impl Cluster {
             has_said_alone: false,
             outbound: Vec::new(),
             events: VecDeque::new(),
-            odd: LogThrottle::default(),
+            warnings: LogThrottle::default(),
             full: LogThrottle::default(),
             long: LogThrottle::default(),
         }
@@ -241,14 +241,14 @@ impl Cluster {
     pub fn on_message(&mut self, now: Instant, bytes: &[u8]) {
         let message = match message::read(bytes) {
             Ok(message) => message,
-            Err(why) => return self.say_odd(now, format_args!("a message is not read: {why}")),
+            Err(why) => return self.warn(now, format_args!("a message is not read: {why}")),
         };
         let Message { from, incarnation, .. } = message;
         if from == self.config.name {
             if incarnation != self.config.incarnation && matches!(message.what, What::Hello { .. })
             {
                 self.double_heard = Some(now);
-                self.say_odd(now, format_args!("another node calls itself {from} as well"));
+                self.warn(now, format_args!("another node calls itself {from} as well"));
             }
             return;
         }
@@ -436,8 +436,8 @@ impl Cluster {
         self.outbound.extend(message::write(&message).map(|bytes| Outbound { to, bytes }));
     }
 
-    fn say_odd(&mut self, now: Instant, what: fmt::Arguments<'_>) {
-        if let Some(before) = self.odd.say(now) {
+    fn warn(&mut self, now: Instant, what: fmt::Arguments<'_>) {
+        if let Some(before) = self.warnings.say(now) {
             warn!("cluster: {what}{before}");
         }
     }

@@ -22,7 +22,7 @@ pub struct Attempt {
     /// What is played, and where.
     pub names: Names,
     /// What each was told of the other.
-    pub told: Told,
+    pub told: EndpointsTold,
     /// From where they are connected.
     #[serde(default, skip_serializing_if = "crate::state::is_default")]
     pub connected: Connected,
@@ -35,7 +35,7 @@ impl Attempt {
     /// Client and host, each of whom was told where the other is seen, with nothing between, and has proven itself.
     #[must_use]
     pub fn new(dialect: Name, [client, host]: [SocketAddr; 2], names: Names) -> Self {
-        let (told, connected) = (Told::default(), Connected::default());
+        let (told, connected) = (EndpointsTold::default(), Connected::default());
         Self { dialect, client, host, names, told, connected, is_proven: true }
     }
 
@@ -64,9 +64,9 @@ impl Attempt {
 /// Where client and host were told that the other is. That is mostly where it is seen to be, and takes no memory
 /// then.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told(Option<Box<[SocketAddr; 2]>>);
+pub struct EndpointsTold(Option<Box<[SocketAddr; 2]>>);
 
-impl Told {
+impl EndpointsTold {
     /// Client and host are there, and were told this.
     #[must_use]
     pub fn new([client, host]: [SocketAddr; 2], told: [SocketAddr; 2]) -> Self {

@@ -125,7 +125,7 @@ fn shared(attempt: &Attempt) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use crate::dialect::Name;
-    use crate::introductions::journal::{Connected, Names, Told, Way};
+    use crate::introductions::journal::{Connected, EndpointsTold, Names, Way};
 
     fn why(client: &str, host: &str, kinds: [Kind; 2], relay: Relay) -> String {
         let attempt = Attempt {
@@ -133,7 +133,7 @@ mod tests {
             client: client.parse().unwrap(),
             host: host.parse().unwrap(),
             names: Names::default(),
-            told: Told::default(),
+            told: EndpointsTold::default(),
             connected: Connected::default(),
             is_proven: true,
         };

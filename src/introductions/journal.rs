@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Now;
 use crate::dialect::Name;
-pub use crate::introductions::attempt::{Attempt, Connected, Names, Told};
+pub use crate::introductions::attempt::{Attempt, Connected, EndpointsTold, Names};
 use crate::introductions::cause;
 pub use crate::introductions::counts::Counts;
 use crate::introductions::counts::Tally;

@@ -199,7 +199,7 @@ impl Connection {
             settling: Settling::default(),
             until: None,
             tried,
-            odd: LogThrottle::default(),
+            warnings: LogThrottle::default(),
             silent: LogThrottle::default(),
             started,
         };
@@ -328,7 +328,7 @@ struct Task {
     /// When the owner is told that there is no connection.
     until: Option<Instant>,
     tried: Tried,
-    odd: LogThrottle,
+    warnings: LogThrottle,
     silent: LogThrottle,
     started: std::time::Instant,
 }
@@ -418,7 +418,7 @@ impl Task {
                 self.is_connected.store(false, Ordering::Relaxed);
             }
             Event::ServerError(_) | Event::ClientError(_) | Event::SlowConsumer(_) => {
-                if let Some(before) = self.odd.say(now_since(self.started)) {
+                if let Some(before) = self.warnings.say(now_since(self.started)) {
                     warn!("cluster: NATS says: {event}{before}");
                 }
             }

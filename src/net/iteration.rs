@@ -118,7 +118,7 @@ impl EventLoop {
     }
 
     /// Takes what other nodes have sent.
-    pub(super) fn hear_nodes(&mut self, now: Now) {
+    pub(super) fn handle_node_messages(&mut self, now: Now) {
         #[cfg(feature = "cluster")]
         if let Some(mut nodes) = self.nodes.take() {
             let end = self.instant() + SHARE;

@@ -333,7 +333,7 @@ impl EventLoop {
             self.lose(now, conn);
         }
         self.server.note_ready(self.connections.ready_sources());
-        self.hear_nodes(now);
+        self.handle_node_messages(now);
         let mut wakeup = self.server.next_wakeup();
         if wakeup.is_some_and(|at| at <= now.instant) {
             self.server.on_wakeup(now, &mut self.out);
@@ -341,7 +341,7 @@ impl EventLoop {
             wakeup = self.server.next_wakeup();
         }
         self.tell_nodes();
-        self.hear_relay(now);
+        self.handle_relay(now);
         self.requests.iter_mut().for_each(|requests| requests.look(now));
         self.handover.iter_mut().for_each(handover::HandoverListener::look);
         self.timeout(now.instant, wakeup)
@@ -385,7 +385,7 @@ impl EventLoop {
     }
 
     /// Hears what became of sessions.
-    fn hear_relay(&mut self, now: Now) {
+    fn handle_relay(&mut self, now: Now) {
         let Some(relay) = &self.relay else { return };
         for _ in 0..REPORTS {
             match relay.report() {

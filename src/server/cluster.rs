@@ -109,7 +109,7 @@ impl Server {
         self.shared.relay.elsewhere().set_nodes(relays);
     }
 
-    fn hear_relay_of(&mut self, now: Now, node: NodeId, bytes: &[u8]) {
+    fn handle_relay_of(&mut self, now: Now, node: NodeId, bytes: &[u8]) {
         if let Err(why) = self.shared.relay.on_node_message(now, node, bytes)
             && let Some(before) = self.odd_relay.say(now.instant)
         {
@@ -147,7 +147,7 @@ impl Server {
                         dialect.on_node_message(cx, node, &bytes)
                     });
                 }
-                Event::Relay(node, bytes) => self.hear_relay_of(now, node, &bytes),
+                Event::Relay(node, bytes) => self.handle_relay_of(now, node, &bytes),
                 Event::Gone(node) => {
                     self.shared.relay.on_node_gone(now, node);
                     self.with_all(now, out, |dialect, cx| dialect.on_node_gone(cx, node));

@@ -540,7 +540,7 @@ impl Dialect for Events {
 
     fn on_node_message(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
         self.lines.note_time(cx.now);
-        self.hear_node(cx, node, bytes);
+        self.handle_node_message(cx, node, bytes);
     }
 
     fn on_node_gone(&mut self, cx: &mut Context<'_>, node: NodeId) {
@@ -550,7 +550,7 @@ impl Dialect for Events {
 
     fn on_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt, is_given: bool) {
         self.lines.note_time(cx.now);
-        self.hear_of_relay(cx, attempt, is_given);
+        self.handle_relay(cx, attempt, is_given);
     }
 
     fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {

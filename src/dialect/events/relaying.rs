@@ -11,7 +11,7 @@ use super::peers::Introduce;
 use super::rooms::Member;
 use super::{Context, Events};
 use crate::dialect::{ConnId, Name};
-use crate::introductions::journal::{Attempt, Connected, Names, Told};
+use crate::introductions::journal::{Attempt, Connected, EndpointsTold, Names};
 use crate::introductions::relay::remote::{Homes, Relayed};
 use crate::introductions::relay::sessions::Places;
 use crate::introductions::{cluster_plan, is_same_family, plan};
@@ -70,12 +70,7 @@ impl Events {
     }
 
     /// The relay of another node was asked for two who are to meet.
-    pub(super) fn hear_of_relay(
-        &mut self,
-        cx: &mut Context<'_>,
-        attempt: &Attempt,
-        is_given: bool,
-    ) {
+    pub(super) fn handle_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt, is_given: bool) {
         let Some((host, player, has_failed)) = self.relays.take(attempt) else { return };
         let met = self.met(host, player).filter(|(first, _)| *first == host);
         let Some((_, player)) = met else { return };
@@ -168,7 +163,7 @@ impl Events {
             client: player,
             host: at,
             names,
-            told: Told::new([player, at], [told(at, player), told(player, at)]),
+            told: EndpointsTold::new([player, at], [told(at, player), told(player, at)]),
             connected: Connected::new(connected),
             is_proven: true,
         })

@@ -36,7 +36,7 @@ pub(super) struct Told {
     pub(super) host: Whom,
     at: Instant,
     /// Where each was told that the other is.
-    endpoints: journal::Told,
+    endpoints: journal::EndpointsTold,
     /// They were told of the relay as well.
     session: Option<SessionId>,
 }
@@ -96,7 +96,7 @@ impl Gmnet {
             return false;
         }
         let at = cx.now.instant;
-        let endpoints = journal::Told::new([client, host], endpoints);
+        let endpoints = journal::EndpointsTold::new([client, host], endpoints);
         self.attempts.arm_with(at, id, Told { client, host: whom, at, endpoints, session });
         true
     }
@@ -166,7 +166,7 @@ impl Gmnet {
     pub(super) fn attempt(
         &self,
         [client, host]: [SocketAddr; 2],
-        told: journal::Told,
+        told: journal::EndpointsTold,
         key: HostKey,
     ) -> Option<Attempt> {
         let known = self.hosts.any(key)?;

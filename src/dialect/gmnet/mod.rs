@@ -432,7 +432,7 @@ impl Dialect for Gmnet {
     }
 
     fn on_node_message(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
-        self.hear_node(cx, node, bytes);
+        self.handle_node_message(cx, node, bytes);
         self.resume(cx);
     }
 
@@ -442,7 +442,7 @@ impl Dialect for Gmnet {
     }
 
     fn on_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt, is_given: bool) {
-        self.hear_of_relay(cx, attempt, is_given);
+        self.handle_relay(cx, attempt, is_given);
     }
 
     fn save(&self, to: &mut Saving<'_>) {

@@ -20,7 +20,7 @@ use super::slot::HostKey;
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Context, Name};
 use crate::introductions::cluster_plan;
-use crate::introductions::journal::{Attempt, Shown, Told};
+use crate::introductions::journal::{Attempt, EndpointsTold, Shown};
 use crate::introductions::plan;
 use crate::introductions::relay::Shape;
 use crate::introductions::relay::remote::{Homes, Relayed};
@@ -126,7 +126,9 @@ impl Gmnet {
         if !cx.shared.relay.serves_apart_anywhere([client.ip(), at.ip()]) || !can_be_told {
             return false;
         }
-        let Some(attempt) = self.attempt([client, at], Told::default(), key) else { return false };
+        let Some(attempt) = self.attempt([client, at], EndpointsTold::default(), key) else {
+            return false;
+        };
         let Some(whom) = self.whom(key, at) else { return false };
         let homes = Homes { nodes: [None, node], public_ips: self.config.public_ips };
         match cluster_plan::open(cx, Shape::GameMaker, attempt.clone(), homes) {
@@ -180,12 +182,7 @@ impl Gmnet {
     }
 
     /// The relay of another node was asked for a client and a host.
-    pub(super) fn hear_of_relay(
-        &mut self,
-        cx: &mut Context<'_>,
-        attempt: &Attempt,
-        is_given: bool,
-    ) {
+    pub(super) fn handle_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt, is_given: bool) {
         let Some(Asked { id, host, since, instead }) = self.asked.take(attempt) else { return };
         // It may have gone, or have asked for somebody else.
         if self.conns.get(id).is_none_or(|conn| conn.times.answered != since) {

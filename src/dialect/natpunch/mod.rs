@@ -382,7 +382,7 @@ impl Dialect for Natpunch {
     }
 
     fn on_node_message(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
-        self.hear_node(cx, node, bytes);
+        self.handle_node_message(cx, node, bytes);
     }
 
     fn on_node_gone(&mut self, cx: &mut Context<'_>, node: NodeId) {
@@ -390,7 +390,7 @@ impl Dialect for Natpunch {
     }
 
     fn on_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt, _is_given: bool) {
-        self.hear_of_relay(cx, attempt);
+        self.handle_relay(cx, attempt);
     }
 
     fn end_blocked(&mut self, cx: &mut Context<'_>, blocks: &Blocks, most: usize) -> usize {

@@ -12,7 +12,7 @@ use super::lobbies::Lobby;
 use crate::dialect::{Context, Name};
 use crate::introductions::cluster_plan;
 use crate::introductions::is_same_family;
-use crate::introductions::journal::{Attempt, Connected, Names, Told};
+use crate::introductions::journal::{Attempt, Connected, EndpointsTold, Names};
 use crate::introductions::plan::Wish;
 use crate::introductions::relay::remote::{Homes, Relayed};
 
@@ -115,7 +115,7 @@ impl Natpunch {
     }
 
     /// The relay of another node was asked for two. If it has no room they are told what they would be without.
-    pub(super) fn hear_of_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt) {
+    pub(super) fn handle_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt) {
         if let Some(([one, other], number)) = self.relays.take(attempt) {
             self.introduce(cx, one, other, number);
         }
@@ -154,7 +154,7 @@ impl Natpunch {
             client: client.endpoint,
             host: host.endpoint,
             names: Names::new(self.shown_game(&host.game), lobby),
-            told: Told::new([client.endpoint, host.endpoint], both),
+            told: EndpointsTold::new([client.endpoint, host.endpoint], both),
             connected: Connected::default(),
             is_proven: client.proven,
         })

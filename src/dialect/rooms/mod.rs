@@ -388,7 +388,7 @@ impl Dialect for Rooms {
     }
 
     fn on_node_message(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
-        self.hear_node(cx, node, bytes);
+        self.handle_node_message(cx, node, bytes);
     }
 
     fn on_node_gone(&mut self, cx: &mut Context<'_>, node: NodeId) {
@@ -396,7 +396,7 @@ impl Dialect for Rooms {
     }
 
     fn on_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt, is_given: bool) {
-        self.hear_of_relay(cx, attempt, is_given);
+        self.handle_relay(cx, attempt, is_given);
     }
 
     fn end_blocked(&mut self, cx: &mut Context<'_>, blocks: &Blocks, most: usize) -> usize {
@@ -433,8 +433,8 @@ impl Dialect for Rooms {
     fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
         self.restore(&mut cx.shared.unproven, from.read()?);
         // One without these has known no other nodes.
-        if let (Ok(known), Ok(leads)) = (from.table("nodes"), from.table("leads")) {
-            self.restore_nodes(cx, known, leads);
+        if let (Ok(known), Ok(forwarding)) = (from.table("nodes"), from.table("leads")) {
+            self.restore_nodes(cx, known, forwarding);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::{Id, Rooms};
 use crate::dialect::{Context, Name};
 use crate::introductions::cluster_plan;
 use crate::introductions::is_same_family;
-use crate::introductions::journal::{Attempt, Connected, Names, Told};
+use crate::introductions::journal::{Attempt, Connected, EndpointsTold, Names};
 use crate::introductions::plan::{self, Wish};
 use crate::introductions::relay::remote::{Homes, Relayed};
 use crate::introductions::relay::sessions::Places;
@@ -189,12 +189,7 @@ impl Rooms {
     }
 
     /// The relay of another node was asked for two of a room.
-    pub(super) fn hear_of_relay(
-        &mut self,
-        cx: &mut Context<'_>,
-        attempt: &Attempt,
-        is_given: bool,
-    ) {
+    pub(super) fn handle_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt, is_given: bool) {
         let Some((client, other, has_failed)) = self.relays.take(attempt) else { return };
         let is_there = |id, at| self.table.peer(id).is_some_and(|peer| peer.endpoint == at);
         let ends = [attempt.client, attempt.host];
@@ -252,7 +247,7 @@ impl Rooms {
             client: client.endpoint,
             host: host.endpoint,
             names,
-            told: Told::new([client.endpoint, host.endpoint], both),
+            told: EndpointsTold::new([client.endpoint, host.endpoint], both),
             connected: Connected::default(),
             is_proven: client.proved,
         }

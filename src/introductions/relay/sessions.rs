@@ -30,7 +30,7 @@ mod table;
 mod tests;
 
 use month::Passed;
-use ports::Told;
+use ports::NextPorts;
 use table::Table;
 
 /// What the owner of the server has decided.
@@ -67,7 +67,7 @@ pub struct Sessions {
     #[serde(skip)]
     config: Option<Config>,
     all: Table,
-    told: Told,
+    told: NextPorts,
     /// What the thread is to do and has not been told yet.
     orders: Vec<Order>,
     /// How many there have been.
@@ -132,7 +132,7 @@ impl Entry {
     /// What the journal keeps, if this is the address of the relay.
     fn attempt(&self, relay: PublicIps) -> Attempt {
         let [client, host] = self.endpoints();
-        let told = self.told(relay).map(|told| journal::Told::new([client, host], told));
+        let told = self.told(relay).map(|told| journal::EndpointsTold::new([client, host], told));
         let told = told.unwrap_or_default();
         let (dialect, is_proven) = (self.dialect, self.is_proven);
         let names = Names::unpacked((&self.names, self.room));

@@ -88,17 +88,17 @@ fn receive_all(from: &mut Channel, to: &Sender<Next>) {
 }
 
 fn receive(from: &mut Channel) -> Next {
-    let odd = || io::Error::from(io::ErrorKind::InvalidData);
+    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
     let (name, version, length) = match from.hear()? {
         Message::Part { name, version, length } => (name, version, length),
         Message::Whole => return Ok(None),
-        _ => return Err(odd()),
+        _ => return Err(invalid()),
     };
     let mut bytes = Vec::with_capacity(length.min(ROOM));
     while bytes.len() < length {
-        let (Packet::Bytes(more), _) = from.receive()? else { return Err(odd()) };
+        let (Packet::Bytes(more), _) = from.receive()? else { return Err(invalid()) };
         if more.is_empty() || more.len() > length - bytes.len() {
-            return Err(odd());
+            return Err(invalid());
         }
         bytes.extend_from_slice(more);
     }

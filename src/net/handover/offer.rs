@@ -43,12 +43,12 @@ impl Offer {
     }
 
     fn hear(mut channel: Channel) -> Result<Self, String> {
-        let odd = |error| format!("it {}", why(&error));
-        if !channel.peer().map_err(odd)?.is_own() {
+        let failed = |error| format!("it {}", why(&error));
+        if !channel.peer().map_err(failed)?.is_own() {
             return Err("it belongs to another user".into());
         }
         let (version, build, pid, activated, connections, expected) =
-            match channel.hear().map_err(odd)? {
+            match channel.hear().map_err(failed)? {
                 Message::Welcome { version, build, pid, activated, connections, sockets } => {
                     (version, build, pid, activated, connections, sockets)
                 }
@@ -64,7 +64,7 @@ impl Offer {
         }
         let mut sockets = Vec::new();
         while sockets.len() < expected {
-            match channel.receive().map_err(odd)? {
+            match channel.receive().map_err(failed)? {
                 (Packet::Message(Message::Sockets(places)), fds)
                     if places.len() == fds.len() && !fds.is_empty() =>
                 {

@@ -78,34 +78,34 @@ impl EventLoop {
 
     /// Returns what was said when the other stopped, and how many connections there are.
     fn take(&mut self, channel: &mut Channel) -> Result<(Frozen, usize), String> {
-        let odd = |error: io::Error| format!("the other {}", why(&error));
+        let failed = |error: io::Error| format!("the other {}", why(&error));
         channel.wait_until(Instant::now() + TAKE_OVER);
-        channel.say(Message::Ready { version: VERSION, build: BUILD.into() }).map_err(odd)?;
+        channel.say(Message::Ready { version: VERSION, build: BUILD.into() }).map_err(failed)?;
         let mut all = All::default();
-        self.take_connections(channel, &mut all).map_err(odd)?;
+        self.take_connections(channel, &mut all).map_err(failed)?;
         take_memory(all.len());
-        channel.say(Message::HaveConnections).map_err(odd)?;
-        let frozen = match channel.hear().map_err(odd)? {
+        channel.say(Message::HaveConnections).map_err(failed)?;
+        let frozen = match channel.hear().map_err(failed)? {
             Message::Frozen { instant, monotonic, generation, connections, unsent } => {
                 Frozen { instant, monotonic, generation, connections, unsent }
             }
             Message::Refused(why) => return Err(why),
-            _ => return Err(odd(io::ErrorKind::InvalidData.into())),
+            _ => return Err(failed(io::ErrorKind::InvalidData.into())),
         };
         channel.wait_until(Instant::now() + FROZEN);
         self.continue_clock(frozen)?;
         let since = || Duration::from_nanos(monotonic().saturating_sub(frozen.monotonic));
         let begun = since();
-        self.take_rest(channel, frozen, &mut all).map_err(odd)?;
+        self.take_rest(channel, frozen, &mut all).map_err(failed)?;
         let taken = since();
         let (now, mut out) = (self.now(), Outbox::new());
         let from = &mut *channel;
         let (lost, relayed) = std::thread::scope(|scope| {
-            let mut parts = IncomingState::new(scope, from).map_err(odd)?;
+            let mut parts = IncomingState::new(scope, from).map_err(failed)?;
             self.connections.restore(frozen.generation, all.into_values());
             let lost = self.server.load(now, &mut parts, &mut out);
             let relayed = self.load_relay(&mut parts);
-            parts.end().map_err(odd)?;
+            parts.end().map_err(failed)?;
             let lost = lost.map_err(|why| format!("the state is not understood: {why}"))?;
             Ok::<_, String>((lost, relayed))
         })?;
@@ -114,12 +114,12 @@ impl EventLoop {
              after {:.1?}",
             since()
         );
-        channel.say(Message::HaveAll).map_err(odd)?;
+        channel.say(Message::HaveAll).map_err(failed)?;
         // It comes, or the other goes on and hangs up, however long this process was stopped by somebody.
         channel.wait_until(Instant::now() + FOREVER);
-        match channel.hear().map_err(odd)? {
+        match channel.hear().map_err(failed)? {
             Message::Go => {}
-            _ => return Err(odd(io::ErrorKind::InvalidData.into())),
+            _ => return Err(failed(io::ErrorKind::InvalidData.into())),
         }
         // From here on nothing may fail, as the other ends. If it does not hear this it has ended.
         let _ = channel.say(Message::Serving);
@@ -209,7 +209,7 @@ impl EventLoop {
                 }
                 (Packet::Connections(moved), fds) if fds.is_empty() => {
                     for moved in moved {
-                        let arrived = all.get_mut(&moved.id).ok_or_else(odd)?;
+                        let arrived = all.get_mut(&moved.id).ok_or_else(failed)?;
                         arrived.moved = moved;
                         let (token, interest) = (token_of(moved.id), arrived.interest());
                         self.poll.registry().reregister(&mut arrived.stream, token, interest)?;
@@ -220,14 +220,14 @@ impl EventLoop {
                     for (moved, fd) in moved.into_iter().zip(fds) {
                         let stream = TcpStream::from_std(StandardStream::from(fd));
                         let arrived = self.connections.arrived(moved, stream);
-                        let mut arrived = arrived.ok_or_else(odd)?;
+                        let mut arrived = arrived.ok_or_else(failed)?;
                         let (token, interest) = (token_of(moved.id), arrived.interest());
                         self.poll.registry().register(&mut arrived.stream, token, interest)?;
                         all.insert(moved.id, arrived);
                         told.push(moved.id);
                     }
                 }
-                _ => return Err(odd()),
+                _ => return Err(failed()),
             }
         }
     }
@@ -240,20 +240,21 @@ impl EventLoop {
         let mut left = frozen.unsent;
         let sum = waiting.iter().try_fold(0_usize, |sum, (_, length)| sum.checked_add(*length));
         if all.len() != frozen.connections || sum != Some(left) {
-            return Err(odd());
+            return Err(failed());
         }
         let mut rest = Vec::new();
         for (id, length) in waiting {
             while rest.len() < length {
-                let (Packet::Bytes(more), _) = channel.receive()? else { return Err(odd()) };
-                left = left.checked_sub(more.len()).filter(|_| !more.is_empty()).ok_or_else(odd)?;
+                let (Packet::Bytes(more), _) = channel.receive()? else { return Err(failed()) };
+                left =
+                    left.checked_sub(more.len()).filter(|_| !more.is_empty()).ok_or_else(failed)?;
                 rest.extend_from_slice(more);
             }
             let later = rest.split_off(length);
-            let arrived = all.get_mut(&id).ok_or_else(odd)?;
+            let arrived = all.get_mut(&id).ok_or_else(failed)?;
             arrived.rest = std::mem::replace(&mut rest, later);
         }
-        if rest.is_empty() { Ok(()) } else { Err(odd()) }
+        if rest.is_empty() { Ok(()) } else { Err(failed()) }
     }
 
     /// Closes what nothing is known of.
@@ -299,7 +300,7 @@ fn take_memory(connections: usize) {
     }
 }
 
-fn odd() -> io::Error {
+fn failed() -> io::Error {
     io::ErrorKind::InvalidData.into()
 }
 

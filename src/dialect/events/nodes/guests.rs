@@ -206,7 +206,7 @@ impl Events {
     }
 
     /// Where the game socket of a guest is.
-    pub(super) fn hear_socket(
+    pub(super) fn handle_socket(
         &mut self,
         cx: &mut Context<'_>,
         id: ConnId,
@@ -234,7 +234,7 @@ impl Events {
     }
 
     /// A peer of another node says something here, to a peer of this node or of a room here.
-    pub(super) fn hear_guest(
+    pub(super) fn handle_guest(
         &mut self,
         cx: &mut Context<'_>,
         (node, id): (NodeId, ConnId),
@@ -276,7 +276,7 @@ impl Events {
     ) -> Result<Event<'a>, EventError> {
         let event = Event::parse(object);
         if let Err(why) = &event
-            && let Some(before) = self.nodes.odd.say(now)
+            && let Some(before) = self.nodes.unreadable.say(now)
         {
             log::warn!("cluster: an event of another node is not understood: {why}{before}");
         }

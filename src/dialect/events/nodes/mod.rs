@@ -67,7 +67,7 @@ pub(super) struct Nodes {
     leaving: VecDeque<Leaving>,
     /// When those are gone that another process has known and no node has told of since.
     unclaimed: Option<Instant>,
-    odd: LogThrottle,
+    unreadable: LogThrottle,
     full: LogThrottle,
 }
 
@@ -100,7 +100,7 @@ impl Default for Nodes {
             hidden: Vec::new(),
             leaving: VecDeque::new(),
             unclaimed: None,
-            odd: LogThrottle::default(),
+            unreadable: LogThrottle::default(),
             full: LogThrottle::default(),
         }
     }
@@ -189,11 +189,11 @@ impl Events {
     }
 
     /// Another node has said something.
-    pub(super) fn hear_node(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
+    pub(super) fn handle_node_message(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
         let message = match state::read::<Message>(bytes) {
             Ok(message) => message,
             Err(why) => {
-                if let Some(before) = self.nodes.odd.say(cx.now.instant) {
+                if let Some(before) = self.nodes.unreadable.say(cx.now.instant) {
                     let name = cx.shared.nodes.of(node);
                     warn!(
                         "cluster: what node {name} says of events is not understood: {why}{before}"
@@ -225,12 +225,12 @@ impl Events {
             Message::End => self.end_round(node, cx.out),
             Message::Socket { token, endpoint, local } => {
                 if let Some(guest) = self.guest_of(node, token) {
-                    self.hear_socket(cx, guest, endpoint, local);
+                    self.handle_socket(cx, guest, endpoint, local);
                 }
             }
             Message::Say { token, room, object } => {
                 if let Some(guest) = self.guest_of(node, token) {
-                    self.hear_guest(cx, (node, guest), room, &object);
+                    self.handle_guest(cx, (node, guest), room, &object);
                 }
             }
             Message::Leave { token } => {
@@ -245,7 +245,7 @@ impl Events {
             }
             Message::In { token, room, is_again } => {
                 if let Some(id) = self.tokens.get(&token).copied() {
-                    self.hear_room(node, id, (room, is_again), cx.out);
+                    self.handle_room(node, id, (room, is_again), cx.out);
                 }
             }
             Message::Wanted { token } => {

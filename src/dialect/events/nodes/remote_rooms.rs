@@ -162,7 +162,7 @@ impl Events {
     }
 
     /// Another node tells in which of its rooms a peer of this one is.
-    pub(super) fn hear_room(
+    pub(super) fn handle_room(
         &mut self,
         node: NodeId,
         id: ConnId,

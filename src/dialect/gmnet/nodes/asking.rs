@@ -234,7 +234,13 @@ impl Gmnet {
     }
 
     /// A node answers.
-    pub(super) fn hear_answer(&mut self, cx: &mut Context<'_>, node: NodeId, id: u64, said: Said) {
+    pub(super) fn handle_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        node: NodeId,
+        id: u64,
+        said: Said,
+    ) {
         if self.nodes.asking.open.get(&id).is_some_and(|asked| asked.node == node)
             && let Some(asked) = self.nodes.asking.remove(id)
         {

@@ -30,7 +30,7 @@ pub(super) struct Nodes {
     replication: Replication<ConnId>,
     asking: Asking,
     answering: Answering,
-    odd: LogThrottle,
+    unreadable: LogThrottle,
 }
 
 impl Nodes {
@@ -86,11 +86,11 @@ impl Gmnet {
     }
 
     /// Another node has said something.
-    pub(super) fn hear_node(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
+    pub(super) fn handle_node_message(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
         let message = match state::read::<Message<Data>>(bytes) {
             Ok(message) => message,
             Err(why) => {
-                if let Some(before) = self.nodes.odd.say(cx.now.instant) {
+                if let Some(before) = self.nodes.unreadable.say(cx.now.instant) {
                     let name = cx.shared.nodes.of(node);
                     warn!(
                         "cluster: what node {name} says of GMnet is not understood: {why}{before}"
@@ -105,20 +105,20 @@ impl Gmnet {
                 // What it has answered may be lost.
                 self.ask_once_more(cx, node);
             }
-            Message::Hosts { now, all } => self.hear_of_hosts(cx, node, (now, all)),
+            Message::Hosts { now, all } => self.handle_hosts(cx, node, (now, all)),
             Message::Gone { all } => {
                 let now = cx.now.instant;
                 all.into_iter().for_each(|conn| self.hosts.take_away(now, node, conn));
             }
             Message::End => self.hosts.end_round(node),
             Message::Ask(ask) => self.answer_node(cx, node, ask),
-            Message::Answer { id, said } => self.hear_answer(cx, node, id, said),
+            Message::Answer { id, said } => self.handle_answer(cx, node, id, said),
             Message::Tell { host, at } => self.send_to_relay(cx, host, at),
         }
     }
 
     /// A node tells of hosts, at this time by its clock.
-    fn hear_of_hosts(
+    fn handle_hosts(
         &mut self,
         cx: &mut Context<'_>,
         node: NodeId,
@@ -189,7 +189,7 @@ impl Gmnet {
             self.hosts.begin_round(node, PublicIps { v4, v6 });
             // Both processes have one clock.
             let now = cx.now.instant.micros();
-            self.hear_of_hosts(cx, node, (now, hosts));
+            self.handle_hosts(cx, node, (now, hosts));
             self.nodes.asking.restore(cx.now.instant, node, asks);
         }
     }

@@ -178,7 +178,7 @@ impl Natpunch {
     }
 
     /// A node answers.
-    pub(super) fn hear_answer(
+    pub(super) fn handle_answer(
         &mut self,
         cx: &mut Context<'_>,
         node: NodeId,
@@ -186,7 +186,7 @@ impl Natpunch {
         answer: (u32, Said),
     ) {
         if let (attempt, Said::Relayed(at)) = answer {
-            return self.hear_relayed(cx, node, pair, (at, attempt));
+            return self.handle_relayed(cx, node, pair, (at, attempt));
         }
         let known = in_order(pair[0], pair[1]);
         let is_it = |asked: &Asked| asked.node == node && asked.ask.pair == pair;
@@ -227,7 +227,7 @@ impl Natpunch {
     }
 
     /// Another node tells where a client of this one finds one of its own at a relay.
-    fn hear_relayed(
+    fn handle_relayed(
         &mut self,
         cx: &mut Context<'_>,
         node: NodeId,

@@ -61,7 +61,7 @@ pub(super) struct Nodes {
     /// Clients in lobbies that another process has known, and until when they are waited for.
     unclaimed: Map<Uuid, Vec<Uuid>>,
     claims_end: Option<Instant>,
-    odd: LogThrottle,
+    unreadable: LogThrottle,
     full: LogThrottle,
 }
 
@@ -80,7 +80,7 @@ impl Default for Nodes {
             forgeable: Rates::new(bounds::PASSED, 1),
             unclaimed: Map::default(),
             claims_end: None,
-            odd: LogThrottle::default(),
+            unreadable: LogThrottle::default(),
             full: LogThrottle::default(),
         }
     }
@@ -174,12 +174,12 @@ impl Natpunch {
     }
 
     /// Another node has said something.
-    pub(super) fn hear_node(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
+    pub(super) fn handle_node_message(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
         let message = match state::read::<Message>(bytes) {
             Ok(message) if message.is_valid() => message,
             other => {
                 let why = other.err().map_or("it is out of bounds".into(), |why| why.to_string());
-                if let Some(before) = self.nodes.odd.say(cx.now.instant) {
+                if let Some(before) = self.nodes.unreadable.say(cx.now.instant) {
                     let name = cx.shared.nodes.of(node);
                     warn!(
                         "cluster: what node {name} says of natpunch is not understood: {why}{before}"
@@ -189,8 +189,8 @@ impl Natpunch {
             }
         };
         match message {
-            Message::Begin { losses } => self.hear_begin(cx, node, losses),
-            Message::Told { all } => self.hear_told(cx, node, all),
+            Message::Begin { losses } => self.handle_begin(cx, node, losses),
+            Message::Told { all } => self.handle_told(cx, node, all),
             Message::Gone { all } => {
                 for id in all {
                     self.take_away(cx, node, id);
@@ -202,7 +202,7 @@ impl Natpunch {
                     self.look_for_gone(node);
                 }
             }
-            Message::Request { client, data } => self.hear_request(cx, node, client, &data),
+            Message::Request { client, data } => self.handle_request(cx, node, client, &data),
             Message::Send { to, data } => {
                 if self.clients.is_own(to)
                     && let Some(content) = decode(&data)
@@ -212,13 +212,15 @@ impl Natpunch {
             }
             Message::Ask(ask) => self.answer_node(cx, node, &ask),
             Message::Answer { pair, attempt, said } => {
-                self.hear_answer(cx, node, pair, (attempt, said));
+                self.handle_answer(cx, node, pair, (attempt, said));
             }
             Message::Introduce { pair, attempt, failed } => {
                 self.introduce_for(cx, pair, attempt, failed);
             }
-            Message::Passed { at, via, data } => self.hear_passed(cx, node, (via, at), &data),
-            Message::Lead { at, is_client } => self.hear_lead(cx.now.instant, node, at, is_client),
+            Message::Passed { at, via, data } => self.handle_passed(cx, node, (via, at), &data),
+            Message::Lead { at, is_client } => {
+                self.handle_lead(cx.now.instant, node, at, is_client)
+            }
             Message::SendBy { at, via, data } => {
                 if [&self.nodes.leads, &self.nodes.maybe]
                     .iter()
@@ -231,7 +233,7 @@ impl Natpunch {
         cx.shared.unheard.extend(self.nodes.rounds.take_unheard());
     }
 
-    fn hear_told(&mut self, cx: &mut Context<'_>, node: NodeId, all: Vec<Told>) {
+    fn handle_told(&mut self, cx: &mut Context<'_>, node: NodeId, all: Vec<Told>) {
         for told in all {
             match told {
                 Told::Client(told) => self.put_client(cx, node, told),
@@ -256,12 +258,12 @@ impl Natpunch {
         for Known { node, all } in known {
             if cx.shared.nodes.has(node) {
                 self.nodes.rounds.begin(node);
-                self.hear_told(cx, node, all);
+                self.handle_told(cx, node, all);
             }
         }
     }
 
-    fn hear_begin(&mut self, cx: &mut Context<'_>, node: NodeId, losses: u64) {
+    fn handle_begin(&mut self, cx: &mut Context<'_>, node: NodeId, losses: u64) {
         // What it has answered may be lost.
         self.ask_once_more(cx, node);
         self.nodes.rounds.begin(node);

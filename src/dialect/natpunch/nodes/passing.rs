@@ -69,7 +69,7 @@ impl Natpunch {
     }
 
     /// A client of another node says something of a lobby of this one.
-    pub(super) fn hear_request(
+    pub(super) fn handle_request(
         &mut self,
         cx: &mut Context<'_>,
         node: NodeId,
@@ -135,7 +135,7 @@ impl Natpunch {
     }
 
     /// Somebody has sent something to another node who may be a client of this one.
-    pub(super) fn hear_passed(
+    pub(super) fn handle_passed(
         &mut self,
         cx: &mut Context<'_>,
         node: NodeId,
@@ -169,7 +169,7 @@ impl Natpunch {
     }
 
     /// Another node tells whether somebody of whom something was passed on is its client.
-    pub(super) fn hear_lead(&mut self, now: Instant, node: NodeId, at: SocketAddr, is_one: bool) {
+    pub(super) fn handle_lead(&mut self, now: Instant, node: NodeId, at: SocketAddr, is_one: bool) {
         let Self { nodes, clients, .. } = self;
         let is_known = [&nodes.leads, &nodes.maybe].iter().any(|of| of.get(&at) == Some(&node));
         if !is_known || clients.is_proven(at) {

@@ -52,7 +52,7 @@ pub(super) struct Nodes {
     forwarding: ForwardingTable,
     /// How many requests are passed on of those who may be forged.
     forgeable: Rates,
-    odd: LogThrottle,
+    unreadable: LogThrottle,
 }
 
 impl Nodes {
@@ -61,7 +61,7 @@ impl Nodes {
             replication: Replication::default(),
             forwarding: ForwardingTable::new(silence),
             forgeable: Rates::new(bounds::PASSED, 1),
-            odd: LogThrottle::default(),
+            unreadable: LogThrottle::default(),
         }
     }
 
@@ -83,7 +83,7 @@ impl Nodes {
 
     /// How much is kept of peers.
     pub(super) fn kept(&self, each: &mut Keeping<'_>) {
-        each("rooms: leads", self.forwarding.len());
+        each("rooms: forwarding", self.forwarding.len());
         each("rooms: rooms that others know", self.replication.len());
     }
 
@@ -142,12 +142,12 @@ impl Rooms {
     }
 
     /// Another node has said something.
-    pub(super) fn hear_node(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
+    pub(super) fn handle_node_message(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
         let message = match state::read::<Message>(bytes) {
             Ok(message) if message.is_valid() => message,
             other => {
                 let why = other.err().map_or("it is out of bounds".into(), |why| why.to_string());
-                if let Some(before) = self.nodes.odd.say(cx.now.instant) {
+                if let Some(before) = self.nodes.unreadable.say(cx.now.instant) {
                     let name = cx.shared.nodes.of(node);
                     warn!(
                         "cluster: what node {name} says of rooms is not understood: {why}{before}"

@@ -10,7 +10,7 @@ use crate::clock::{Instant, Now};
 use crate::cluster::NodeId;
 use crate::dialect::Name;
 use crate::introductions::is_same_family;
-use crate::introductions::journal::{Attempt, Relay, Told, Way};
+use crate::introductions::journal::{Attempt, EndpointsTold, Relay, Way};
 use crate::introductions::relay::sessions::{Places, Sessions};
 use crate::introductions::relay::{End, Refused, Shape};
 use crate::limits::cluster as bounds;
@@ -150,7 +150,7 @@ impl Sessions {
     }
 
     /// A relay answers.
-    pub(super) fn hear_answer(
+    pub(super) fn handle_answer(
         &mut self,
         now: Now,
         node: NodeId,
@@ -219,7 +219,7 @@ impl RemoteRelays {
         let Some(entry) = self.all.get_mut(&number) else { return };
         entry.places = Some(places);
         let [client, host] = [entry.attempt.client, entry.attempt.host];
-        entry.attempt.told = Told::new([client, host], places);
+        entry.attempt.told = EndpointsTold::new([client, host], places);
         let attempt = entry.attempt.clone();
         self.waits.cancel(&number);
         self.given.arm(now, number);

@@ -75,9 +75,9 @@ impl Sessions {
                 self.elsewhere.posts.push((node, answer));
             }
             Message::Yes { id, for_client, for_host } => {
-                self.hear_answer(now, node, id, Some([for_client, for_host]));
+                self.handle_answer(now, node, id, Some([for_client, for_host]));
             }
-            Message::No { id } => self.hear_answer(now, node, id, None),
+            Message::No { id } => self.handle_answer(now, node, id, None),
             Message::Through { id } => self.elsewhere.through(now.instant, node, id),
             Message::Ended { id, end } => {
                 if self.elsewhere.is_at(node, id) {

@@ -73,14 +73,14 @@ impl Sessions {
 /// had at a port before, and welcomes nobody there again. So a port comes again when all others have. Who
 /// of many addresses shares its entry with another nobody can predict, and both then go on together.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Told {
+pub(super) struct NextPorts {
     /// Nothing before it is needed.
     next: Vec<u16>,
     #[serde(skip)]
     keyed: Keyed,
 }
 
-impl Told {
+impl NextPorts {
     /// Goes on with what another process has told, if the pool is as large here.
     pub(super) fn restore(&mut self, saved: Self, size: u16, secret: u64) {
         let is_whole = saved.next.len() == limits::relay::HOSTS;

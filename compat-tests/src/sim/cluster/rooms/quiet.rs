@@ -12,7 +12,8 @@ impl Cast {
         if self.is_unsure {
             return Ok(());
         }
-        let (mut members, mut leads): (BTreeMap<usize, _>, BTreeMap<usize, _>) = Default::default();
+        let (mut members, mut forwarding): (BTreeMap<usize, _>, BTreeMap<usize, _>) =
+            Default::default();
         let mut rooms: BTreeMap<usize, usize> = BTreeMap::new();
         for (n, player) in self.players.iter().enumerate() {
             let Some(place) = &player.place else { continue };
@@ -21,7 +22,7 @@ impl Cast {
             *rooms.entry(room.node).or_default() += usize::from(place.is_host);
             if room.node != player.node {
                 // By its endpoint and by its ID.
-                *leads.entry(player.node).or_default() += 2;
+                *forwarding.entry(player.node).or_default() += 2;
                 self.summary.members_elsewhere += 1;
             }
             let Some(host) = self.host_of(&place.room) else {
@@ -37,7 +38,7 @@ impl Cast {
             let expected = [
                 ("rooms: peers", members.get(&n)),
                 ("rooms: rooms", rooms.get(&n)),
-                ("rooms: leads", leads.get(&n)),
+                ("rooms: forwarding", forwarding.get(&n)),
             ];
             for (what, expected) in expected {
                 let (expected, there) = (expected.copied().unwrap_or(0), kept.get(what).copied());
