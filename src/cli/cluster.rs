@@ -72,6 +72,17 @@ fn check_credentials(path: &Path) -> io::Result<()> {
     crate::net::cluster::credentials(path).map(drop)
 }
 
+#[cfg(feature = "cluster")]
+fn check_server(url: &str) -> io::Result<()> {
+    crate::net::cluster::check_url(url)
+}
+
+/// It is refused as a whole.
+#[cfg(not(feature = "cluster"))]
+fn check_server(_url: &str) -> io::Result<()> {
+    Ok(())
+}
+
 /// There is nobody who would use them.
 #[cfg(not(feature = "cluster"))]
 fn check_credentials(_path: &Path) -> io::Result<()> {
@@ -87,10 +98,17 @@ fn parse_url(text: &str) -> Result<String, String> {
     const SCHEMES: [&str; 2] = ["nats", "tls"];
     let text = text.trim();
     let (scheme, rest) = text.split_once("://").unwrap_or(("nats", text));
-    if SCHEMES.contains(&scheme) && !rest.is_empty() && !rest.contains(char::is_whitespace) {
-        return Ok(format!("{scheme}://{rest}"));
+    if !SCHEMES.contains(&scheme) || rest.is_empty() || rest.contains(char::is_whitespace) {
+        return Err("want nats://HOST:PORT, or tls://HOST:PORT for TLS".into());
     }
-    Err("want nats://HOST:PORT, or tls://HOST:PORT for TLS".into())
+    let url = format!("{scheme}://{rest}");
+    match check_server(&url) {
+        Ok(()) => Ok(url),
+        Err(why) => Err(format!(
+            "{why}; want nats://HOST:PORT with IPv6 as [2001:db8::1], a comma between two, and in a password %40 for \
+             @, %3A for :, %2F for /, %23 for #"
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -113,5 +131,23 @@ mod tests {
         assert!(read(&["--cluster", "http://a", "--node", "one"]).is_err());
         assert!(read(&["--cluster", "a", "--node", "a.b"]).is_err(), "NATS subjects have dots");
         assert_eq!(read(&["--node", "one"]).unwrap().config(), None, "alone");
+    }
+
+    /// `--check` says it as well, not the start alone.
+    #[cfg(feature = "cluster")]
+    #[test]
+    fn what_is_no_address_of_a_server_is_a_wrong_option() {
+        let read = |url: &str| {
+            let line = ["punchd", "--node", "one", "--cluster", url];
+            Options::try_parse_from(line).map_err(|error| error.to_string())
+        };
+        for url in ["::1", "nats://[::1", "a:99999", "a:0", "a:4222;b:4222", "nats://u:p/s@a:4222"]
+        {
+            let error = read(url).unwrap_err();
+            assert!(error.contains("want nats://HOST:PORT"), "{url}: {error}");
+        }
+        for url in ["[::1]:4222", "nats://u:p%2Fs@a:4222", "tls://a.example"] {
+            assert!(read(url).is_ok(), "{url}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::refusals::Reason;
 pub fn is_relayed_at_once(cx: &Context<'_>, wish: Wish, pair: [SocketAddr; 2]) -> bool {
     let [client, host] = pair.map(|at| at.ip());
     let is_hopeless = || plan::is_hopeless(pair.map(|at| cx.shared.nats.kind(cx.now.instant, at)));
-    cx.shared.relay.serves_anywhere([client, host])
+    cx.shared.relay.serves_anywhere(cx.now, [client, host])
         && match wish {
             Wish::IfNeeded => !is_same_family(client, host) || is_hopeless(),
             Wish::Always => true,
@@ -29,7 +29,8 @@ pub fn is_relayed_at_once(cx: &Context<'_>, wish: Wish, pair: [SocketAddr; 2]) -
 #[must_use]
 pub fn are_apart(cx: &Context<'_>, wish: Wish, pair: [SocketAddr; 2]) -> bool {
     let [client, host] = pair.map(|at| at.ip());
-    let may_be_relayed = wish != Wish::Never && cx.shared.relay.serves_anywhere([client, host]);
+    let may_be_relayed =
+        wish != Wish::Never && cx.shared.relay.serves_anywhere(cx.now, [client, host]);
     !is_same_family(client, host) && !may_be_relayed
 }
 

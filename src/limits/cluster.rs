@@ -44,8 +44,12 @@ pub const RELAY_ANSWER: Duration = Duration::from_millis(700);
 /// How long nobody is asked again for a pair for which nobody had room.
 pub const RELAY_REFUSED: Duration = Duration::from_secs(10);
 
-/// Pairs of one address a second for which other nodes are asked.
+/// Pairs of one address a second for which other nodes are asked, in the long run.
 pub const RELAY_ASKS: u32 = 4;
+
+/// So many seconds' worth of them at once: the pairs that an address may have by default. Many players may be behind
+/// one, and a game begins for all of them at once.
+pub const RELAY_ASKS_SECONDS: u32 = 8;
 
 /// Questions that are open at one time.
 pub const WAITING_FOR_RELAY: usize = 512;

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,7 +63,11 @@ impl Tried {
         let servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let told = servers.iter().filter(|server| !server.is_discovered).filter_map(|server| {
             let why = server.last_error.as_deref()?;
-            Some(format!("{}:{}: {why}", server.addr.host(), server.addr.port()))
+            let (host, port) = (server.addr.host(), server.addr.port());
+            Some(match host.parse() {
+                Ok(ip) => format!("{}: {why}", SocketAddr::new(ip, port)),
+                Err(_) => format!("{host}:{port}: {why}"),
+            })
         });
         let told: Vec<String> = told.collect();
         (!told.is_empty()).then(|| told.join("; "))
@@ -109,6 +114,17 @@ pub struct Place<'a> {
 pub fn credentials(path: &Path) -> io::Result<ConnectOptions> {
     let text = std::fs::read_to_string(path)?;
     ConnectOptions::new().credentials(&text)
+}
+
+/// Whether a URL is one of a NATS server.
+///
+/// # Errors
+/// If it is not: why.
+pub fn check_url(url: &str) -> io::Result<()> {
+    match ServerAddr::from_str(url)?.port() {
+        0 => Err(io::Error::other("there is no port 0")),
+        _ => Ok(()),
+    }
 }
 
 /// What the thread has to do.

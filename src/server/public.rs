@@ -200,7 +200,7 @@ impl Server {
             game: &game,
             key,
             viewer,
-            of_both_families: self.shared.relay.joins_families_anywhere(),
+            of_both_families: self.shared.relay.joins_families_anywhere(now),
             most: request
                 .asked_number("limit")
                 .map_or(limits::LOBBY_ROWS, |n| n.min(limits::LOBBY_ROWS)),

@@ -230,7 +230,7 @@ impl Natpunch {
         let is_shown = !cookie.is_empty() && self.cookies.are_shown(now, from.peer, cookie);
         let limit = if is_shown { limits::NATPUNCH_DATAGRAM } else { self.space(cx, from) };
         let reader = reader(&self.clients, self.public_ips, (from.peer, self.who(from)));
-        let of_both_families = cx.shared.relay.joins_families_anywhere();
+        let of_both_families = cx.shared.relay.joins_families_anywhere(cx.now);
         let list = self.lobbies.list(request_id, (reader, limit), of_both_families, &mut self.rng);
         let Some((mut list, is_whole)) = list else { return };
         if limit < limits::NATPUNCH_DATAGRAM && !is_whole && !cookie.is_empty() {

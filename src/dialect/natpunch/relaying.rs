@@ -81,7 +81,8 @@ impl Natpunch {
             return session(cx, ends).is_none()
                 && self.relay(cx, (pair, attempt), true) != Opened::No;
         }
-        if self.has_failed(pair) || !cx.shared.relay.serves_anywhere(ends.map(|at| at.ip())) {
+        if self.has_failed(pair) || !cx.shared.relay.serves_anywhere(cx.now, ends.map(|at| at.ip()))
+        {
             return false;
         }
         self.note_failed(pair);

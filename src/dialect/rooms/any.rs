@@ -64,7 +64,7 @@ impl Rooms {
         filter.is_free = true;
         let (now, addr) = (turn.instant(), turn.from.ip());
         let look = self.looking.look(now, addr, self.back(turn).proved);
-        let of_both_families = turn.cx.shared.relay.joins_families_anywhere();
+        let of_both_families = turn.cx.shared.relay.joins_families_anywhere(turn.cx.now);
         let rooms = self.table.listed_after(game, None, addr, of_both_families);
         let (mut fitting, mut looked_at) = (Vec::new(), 0);
         for room in rooms.into_iter().flatten().take(look.most) {

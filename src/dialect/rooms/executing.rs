@@ -219,7 +219,7 @@ impl Rooms {
             filter: &filter(options)?,
             tells_all: !options.is_empty(),
             reader: addr,
-            of_both_families: turn.cx.shared.relay.joins_families_anywhere(),
+            of_both_families: turn.cx.shared.relay.joins_families_anywhere(turn.cx.now),
             space: Delivery::space(&turn.cx.shared.credits, to),
             most_looks: look.most,
         };

@@ -23,8 +23,11 @@ impl Rooms {
             }
             return true;
         }
-        let is_relay_there =
-            turn.cx.shared.relay.serves_anywhere([one.endpoint.ip(), two.endpoint.ip()]);
+        let is_relay_there = turn
+            .cx
+            .shared
+            .relay
+            .serves_anywhere(turn.cx.now, [one.endpoint.ip(), two.endpoint.ip()]);
         self.table.note_failed(own, other);
         let counts = turn.is_signed || !is_relay_there || !self.table.are_met(own, other);
         if counts {

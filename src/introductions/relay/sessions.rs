@@ -207,6 +207,12 @@ impl Sessions {
             .is_some_and(|config| players.iter().all(|player| config.told.like(*player).is_some()))
     }
 
+    /// Whether all that may be passed on this month has been, so that nobody more is relayed.
+    fn is_used_up(&self, now: Now) -> bool {
+        let most = self.config.as_ref().and_then(|config| config.bounds.month_bytes);
+        most.is_some_and(|most| self.passed.in_month(now.unix) >= most)
+    }
+
     /// Whether there is a relay for anybody.
     #[must_use]
     pub const fn serves_somebody(&self) -> bool {

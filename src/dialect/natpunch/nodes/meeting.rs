@@ -47,7 +47,7 @@ impl Natpunch {
             }
         }
         let (Some(ends), Some(side)) = (self.ends(pair), self.side(cx, own, other)) else { return };
-        let is_served = cx.shared.relay.serves_anywhere(ends.map(|at| at.ip()));
+        let is_served = cx.shared.relay.serves_anywhere(cx.now, ends.map(|at| at.ip()));
         let has_relay = sees_to_relay && is_served && !failed;
         let ask = Ask { pair, attempt, side, is_client, failed, has_relay };
         self.send_ask(cx, node, ask);

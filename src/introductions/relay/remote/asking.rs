@@ -61,7 +61,7 @@ impl Sessions {
         let players = pair.map(|at| at.ip());
         let refused = (Name::Gmnet, pair.map(plain));
         self.serves_apart(players)
-            || self.elsewhere.serves(players, true) && !self.elsewhere.refused.is_armed(&refused)
+            || self.elsewhere.serves_apart(players) && !self.elsewhere.refused.is_armed(&refused)
     }
 
     /// Asks those who are left for a session, one after the other. It is known at once what this node says.

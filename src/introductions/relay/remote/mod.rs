@@ -147,7 +147,7 @@ impl Default for RemoteRelays {
             waits: Timers::new(bounds::RELAY_ANSWER),
             refused: Timers::new(bounds::RELAY_REFUSED),
             given: Timers::new(limits::AGE + limits::IDLE),
-            rates: Rates::new(bounds::RELAY_ASKS, 2),
+            rates: Rates::new(bounds::RELAY_ASKS, bounds::RELAY_ASKS_SECONDS),
             served: Map::default(),
             asked: Map::default(),
             posts: Vec::new(),
@@ -200,10 +200,14 @@ impl RemoteRelays {
         self.all.is_empty()
     }
 
-    /// Whether the relay of another node can serve players at these addresses, if it has room; `apart`: as a client
-    /// of GMnet and its host.
-    pub(super) fn serves(&self, players: [IpAddr; 2], apart: bool) -> bool {
-        self.nodes.iter().any(|relay| relay.serves(players, apart))
+    /// Whether the relay of another node serves players at these addresses, one that has room if that `must` be.
+    pub(super) fn serves(&self, players: [IpAddr; 2], must: bool) -> bool {
+        self.nodes.iter().any(|relay| (relay.has_room || !must) && relay.serves(players, false))
+    }
+
+    /// Whether one serves a client of GMnet and its host.
+    pub(super) fn serves_apart(&self, players: [IpAddr; 2]) -> bool {
+        self.nodes.iter().any(|relay| relay.serves(players, true))
     }
 
     /// An address of a relay that a player at this one can be told.
@@ -216,9 +220,10 @@ impl RemoteRelays {
         !self.nodes.is_empty()
     }
 
-    /// Whether one of them joins players of both families.
+    /// Whether one of them that has room joins players of both families.
     pub(super) fn joins_families(&self) -> bool {
-        self.nodes.iter().any(|relay| relay.told.v4.is_some() && relay.told.v6.is_some())
+        let joins = |told: PublicIps| told.v4.is_some() && told.v6.is_some();
+        self.nodes.iter().any(|relay| relay.has_room && joins(relay.told))
     }
 
     /// What two were told of the session that they have elsewhere.

@@ -18,9 +18,7 @@ impl Sessions {
             most: limits::relay::SESSIONS as u64,
             bytes: self.passed.rate(now.instant),
             most_bytes: bounds.total_bytes.into(),
-            is_used_up: bounds
-                .month_bytes
-                .is_some_and(|most| self.passed.in_month(now.unix) >= most),
+            is_used_up: self.is_used_up(now),
         })
     }
 }

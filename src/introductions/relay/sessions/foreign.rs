@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Places, Sessions, place_of};
+use crate::clock::Now;
 use crate::dialect::Name;
+use crate::introductions::is_same_family;
 use crate::introductions::relay::remote::{RemoteRelays, plain};
 use crate::introductions::relay::{Order, SessionId};
 
@@ -25,16 +27,19 @@ impl Sessions {
         self.elsewhere.next_wakeup()
     }
 
-    /// Whether players at these addresses can be relayed at all, by whichever node.
+    /// Whether players at these addresses can be relayed at all, by whichever node. For those of two families only one
+    /// that takes more pairs counts: nothing else would come of their waiting.
     #[must_use]
-    pub fn serves_anywhere(&self, players: [IpAddr; 2]) -> bool {
-        self.serves(players) || self.elsewhere.serves(players, false)
+    pub fn serves_anywhere(&self, now: Now, players @ [client, host]: [IpAddr; 2]) -> bool {
+        let is_only_way = !is_same_family(client, host);
+        let own = self.serves(players) && !(is_only_way && self.is_used_up(now));
+        own || self.elsewhere.serves(players, is_only_way)
     }
 
     /// Whether a client of GMnet and its host can be, by whichever node.
     #[must_use]
     pub fn serves_apart_anywhere(&self, players: [IpAddr; 2]) -> bool {
-        self.serves_apart(players) || self.elsewhere.serves(players, true)
+        self.serves_apart(players) || self.elsewhere.serves_apart(players)
     }
 
     /// Whether there is a relay for anybody, at whichever node.
@@ -45,8 +50,8 @@ impl Sessions {
 
     /// Whether players of one family can be relayed to those of the other, by whichever node.
     #[must_use]
-    pub fn joins_families_anywhere(&self) -> bool {
-        self.joins_families() || self.elsewhere.joins_families()
+    pub fn joins_families_anywhere(&self, now: Now) -> bool {
+        self.joins_families() && !self.is_used_up(now) || self.elsewhere.joins_families()
     }
 
     /// An address of a relay that a player at this one can be told.

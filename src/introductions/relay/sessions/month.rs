@@ -27,18 +27,14 @@ struct Rated {
 
 impl Passed {
     /// Bytes that were passed on in the month of this time.
-    pub(super) fn in_month(&mut self, unix: u64) -> u64 {
-        let month = month(unix);
-        if month != self.month {
-            *self = Self { month, bytes: 0, ..*self };
-        }
-        self.bytes
+    pub(super) fn in_month(&self, unix: u64) -> u64 {
+        if month(unix) == self.month { self.bytes } else { 0 }
     }
 
     /// So many more.
     pub(super) fn add(&mut self, unix: u64, bytes: u64) {
-        self.in_month(unix);
-        self.bytes = self.bytes.saturating_add(bytes);
+        self.bytes = self.in_month(unix).saturating_add(bytes);
+        self.month = month(unix);
         self.total = self.total.saturating_add(bytes);
     }
 

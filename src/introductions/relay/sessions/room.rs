@@ -54,7 +54,7 @@ impl Sessions {
         }
         let config = self.config.as_ref().ok_or(Refused::NoRelay)?;
         let (bounds, (_, ports)) = (config.bounds, pool(&config.ports));
-        if bounds.month_bytes.is_some_and(|most| self.passed.in_month(now.unix) >= most) {
+        if self.is_used_up(now) {
             return Err(Refused::Month);
         }
         if self.between_sources(players) >= limits::PER_PAIR as usize {

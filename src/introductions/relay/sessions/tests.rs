@@ -268,6 +268,22 @@ fn there_is_an_end_to_all_of_them_and_to_a_month() {
 }
 
 #[test]
+fn a_relay_whose_month_is_used_up_joins_no_families() {
+    let bounds = Bounds { month_bytes: Some(1000), ..Bounds::default() };
+    let v6: IpAddr = "2001:db8::1".parse().unwrap();
+    let told =
+        PublicIps { v6: Some("2001:db8::2".parse().unwrap()), ..config(20_000..=20_063).told };
+    let mut all = Sessions::new(Some(Config { bounds, told, ..config(20_000..=20_063) }));
+    let two = [player(1), v6];
+    assert!(all.joins_families_anywhere(at(0)) && all.serves_anywhere(at(0), two));
+    all.note(at(0), Report::Passed(1000));
+    assert!(!all.joins_families_anywhere(at(1)) && !all.serves_anywhere(at(1), two));
+    assert!(all.serves_anywhere(at(1), [player(1), player(2)]), "they are told why not");
+    let later = at(31 * 86_400);
+    assert!(all.joins_families_anywhere(later) && all.serves_anywhere(later, two));
+}
+
+#[test]
 fn the_time_until_they_are_through_counts_from_their_introduction() {
     let mut all = sessions(16);
     let took = |all: &mut Sessions, now: Now, attempt: Attempt| {
