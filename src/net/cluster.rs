@@ -4,17 +4,16 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, Server, ServerAddr, Subscriber};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
 use futures_util::StreamExt as _;
 use log::{debug, info, warn};
 use mio::Waker;
@@ -24,6 +23,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{now_since, relay::Gone};
 use crate::cluster::Outbound;
 use crate::timers::LogThrottle;
+
+mod servers;
+
+pub use servers::check_url;
+use servers::{Tried, Tries};
 
 /// Messages that wait for their way out, or for the event loop. There are more only if something stands still,
 /// and then everything has to be told again anyway.
@@ -46,53 +50,12 @@ const READY: Duration = Duration::from_millis(500);
 /// that this process listens, and what the one before has said last, which may go another way, has to come first.
 const SETTLE: Duration = Duration::from_millis(250);
 
+/// Messages that are kept while that lasts, each way. Who says more has said too much (`WAITING` is lost as well), and
+/// tells everything again.
+const SETTLING: usize = 8 * WAITING;
+
 /// How long the last message may take in the end.
 const LAST: Duration = Duration::from_millis(100);
-
-/// What came of the servers of `--cluster`, as the library saw it last.
-#[derive(Clone, Debug, Default)]
-struct Tried(Arc<Mutex<Vec<Server>>>);
-
-impl Tried {
-    fn see(&self, servers: Vec<Server>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = servers;
-    }
-
-    /// Which of them do not answer, and why; without the passwords in their URLs.
-    fn failures(&self) -> Option<String> {
-        let servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = servers.iter().filter(|server| !server.is_discovered).filter_map(|server| {
-            let why = server.last_error.as_deref()?;
-            let (host, port) = (server.addr.host(), server.addr.port());
-            Some(match host.parse() {
-                Ok(ip) => format!("{}: {why}", SocketAddr::new(ip, port)),
-                Err(_) => format!("{host}:{port}: {why}"),
-            })
-        });
-        let told: Vec<String> = told.collect();
-        (!told.is_empty()).then(|| told.join("; "))
-    }
-}
-
-/// When servers were tried, so that one that takes connections and closes them is not tried without a pause.
-#[derive(Debug, Default)]
-struct Tries(Mutex<Option<Instant>>);
-
-impl Tries {
-    /// Tries that count for a second each, one after the other.
-    fn lately(&self, now: Instant) -> u32 {
-        let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lately = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-        *until = Some(now + lately + Duration::from_secs(1));
-        lately.as_secs().try_into().unwrap_or(u32::MAX)
-    }
-
-    /// How long to wait until the servers are tried again, after so many tries in vain: at once at first.
-    fn pause(&self, in_vain: usize, now: Instant) -> Duration {
-        let in_vain = u32::try_from(in_vain).unwrap_or(u32::MAX).saturating_sub(1);
-        Duration::from_millis(50) * in_vain.max(self.lately(now)).min(40)
-    }
-}
 
 /// Where this node meets the others.
 #[derive(Clone, Copy, Debug)]
@@ -114,17 +77,6 @@ pub struct Place<'a> {
 pub fn credentials(path: &Path) -> io::Result<ConnectOptions> {
     let text = std::fs::read_to_string(path)?;
     ConnectOptions::new().credentials(&text)
-}
-
-/// Whether a URL is one of a NATS server.
-///
-/// # Errors
-/// If it is not: why.
-pub fn check_url(url: &str) -> io::Result<()> {
-    match ServerAddr::from_str(url)?.port() {
-        0 => Err(io::Error::other("there is no port 0")),
-        _ => Ok(()),
-    }
 }
 
 /// What the thread has to do.
@@ -238,7 +190,9 @@ impl Connection {
         }
         let until = Instant::now() + SETTLE;
         let left = || until.saturating_duration_since(Instant::now());
-        while let Ok(bytes) = self.heard.recv_timeout(left()) {
+        while self.early.len() < SETTLING
+            && let Ok(bytes) = self.heard.recv_timeout(left())
+        {
             self.early.push_back(bytes);
         }
         let _ = self.outbound.as_ref().map(|outbound| outbound.try_send(Order::Settle));
@@ -326,7 +280,9 @@ impl Settling {
             return Some(message);
         }
         self.until.get_or_insert_with(|| Instant::now() + SETTLE);
-        self.held.push(message);
+        if self.held.len() < SETTLING {
+            self.held.push(message);
+        }
         None
     }
 }
@@ -468,36 +424,5 @@ async fn next(all: &mut Subscriber, own: &mut Subscriber) -> Option<async_nats::
     tokio::select! {
         message = all.next() => message,
         message = own.next() => message,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Rounds of this length, of which each is a connection that is closed at once.
-    fn tries_in(span: Duration) -> u32 {
-        let (tries, begin) = (Tries::default(), Instant::now());
-        let (mut now, mut count) = (begin, 0);
-        while now - begin < span {
-            now += tries.pause(1, now) + Duration::from_millis(1);
-            count += 1;
-        }
-        count
-    }
-
-    #[test]
-    fn who_closes_each_connection_is_tried_once_a_second() {
-        assert!(tries_in(Duration::from_secs(10)) < 40);
-        assert!(tries_in(Duration::from_secs(100)) < 140);
-    }
-
-    #[test]
-    fn after_a_while_without_trouble_there_is_no_pause() {
-        let (tries, now) = (Tries::default(), Instant::now());
-        assert_eq!(tries.pause(1, now), Duration::ZERO);
-        assert_eq!(tries.pause(9, now), Duration::from_millis(400), "nobody is there");
-        assert_eq!(tries.pause(1, now + Duration::from_secs(9)), Duration::ZERO);
-        assert_eq!(tries.pause(99, now), Duration::from_secs(2));
     }
 }

@@ -209,7 +209,7 @@ impl EventLoop {
                 }
                 (Packet::Connections(moved), fds) if fds.is_empty() => {
                     for moved in moved {
-                        let arrived = all.get_mut(&moved.id).ok_or_else(failed)?;
+                        let arrived = all.get_mut(&moved.id).ok_or_else(invalid)?;
                         arrived.moved = moved;
                         let (token, interest) = (token_of(moved.id), arrived.interest());
                         self.poll.registry().reregister(&mut arrived.stream, token, interest)?;
@@ -220,14 +220,14 @@ impl EventLoop {
                     for (moved, fd) in moved.into_iter().zip(fds) {
                         let stream = TcpStream::from_std(StandardStream::from(fd));
                         let arrived = self.connections.arrived(moved, stream);
-                        let mut arrived = arrived.ok_or_else(failed)?;
+                        let mut arrived = arrived.ok_or_else(invalid)?;
                         let (token, interest) = (token_of(moved.id), arrived.interest());
                         self.poll.registry().register(&mut arrived.stream, token, interest)?;
                         all.insert(moved.id, arrived);
                         told.push(moved.id);
                     }
                 }
-                _ => return Err(failed()),
+                _ => return Err(invalid()),
             }
         }
     }
@@ -240,21 +240,23 @@ impl EventLoop {
         let mut left = frozen.unsent;
         let sum = waiting.iter().try_fold(0_usize, |sum, (_, length)| sum.checked_add(*length));
         if all.len() != frozen.connections || sum != Some(left) {
-            return Err(failed());
+            return Err(invalid());
         }
         let mut rest = Vec::new();
         for (id, length) in waiting {
             while rest.len() < length {
-                let (Packet::Bytes(more), _) = channel.receive()? else { return Err(failed()) };
-                left =
-                    left.checked_sub(more.len()).filter(|_| !more.is_empty()).ok_or_else(failed)?;
+                let (Packet::Bytes(more), _) = channel.receive()? else { return Err(invalid()) };
+                left = left
+                    .checked_sub(more.len())
+                    .filter(|_| !more.is_empty())
+                    .ok_or_else(invalid)?;
                 rest.extend_from_slice(more);
             }
             let later = rest.split_off(length);
-            let arrived = all.get_mut(&id).ok_or_else(failed)?;
+            let arrived = all.get_mut(&id).ok_or_else(invalid)?;
             arrived.rest = std::mem::replace(&mut rest, later);
         }
-        if rest.is_empty() { Ok(()) } else { Err(failed()) }
+        if rest.is_empty() { Ok(()) } else { Err(invalid()) }
     }
 
     /// Closes what nothing is known of.
@@ -300,7 +302,7 @@ fn take_memory(connections: usize) {
     }
 }
 
-fn failed() -> io::Error {
+fn invalid() -> io::Error {
     io::ErrorKind::InvalidData.into()
 }
 

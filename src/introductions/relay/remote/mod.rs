@@ -200,9 +200,11 @@ impl RemoteRelays {
         self.all.is_empty()
     }
 
-    /// Whether the relay of another node serves players at these addresses, one that has room if that `must` be.
-    pub(super) fn serves(&self, players: [IpAddr; 2], must: bool) -> bool {
-        self.nodes.iter().any(|relay| (relay.has_room || !must) && relay.serves(players, false))
+    /// Whether the relay of another node serves players at these addresses: any, or one that has room.
+    pub(super) fn serves(&self, players: [IpAddr; 2], with_room: bool) -> bool {
+        self.nodes
+            .iter()
+            .any(|relay| (relay.has_room || !with_room) && relay.serves(players, false))
     }
 
     /// Whether one serves a client of GMnet and its host.
