@@ -294,6 +294,20 @@ fn ipv4_meets_ipv6_at_the_relay() {
 }
 
 #[test]
+fn a_relay_whose_month_is_used_up_helps_no_one_of_two_families() {
+    let told_at = PublicIps { v4: Some(V4), v6: Some(V6) };
+    let bounds = Bounds { month_bytes: Some(1000), ..Bounds::default() };
+    let mut world = relaying_at(told_at, bounds);
+    let host = world.there("host", "[2001:db8::1]:4001");
+    let room = world.room(host);
+    let player = world.there("player", PLAYER);
+    world.shared.report(world.now, Report::Passed(1000));
+    assert_eq!(world.ask(player, "join_room", json!({"room": room})), Err("family".into()));
+    let listed = world.ask(player, "list_rooms", json!({})).unwrap();
+    assert_eq!(listed["rooms"][0]["other_family"], true);
+}
+
+#[test]
 fn a_relay_of_one_family_helps_no_one_of_them() {
     let mut world = relaying();
     let host = world.there("host", "[2001:db8::1]:4001");

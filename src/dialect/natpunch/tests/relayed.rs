@@ -384,6 +384,20 @@ fn long_lists_have_lobbies_of_both_families() {
 }
 
 #[test]
+fn a_relay_whose_month_is_used_up_helps_no_one_of_two_families() {
+    let told = PublicIps { v4: Some(V4), v6: Some(V6) };
+    let bounds = Bounds { month_bytes: Some(1000), ..Bounds::default() };
+    let mut world = relaying_at(told, bounds);
+    let host = world.client(six(1));
+    let lobby = world.lobby(six(1), &host, 8);
+    let joiner = world.client(addr(2));
+    world.shared.report(world.now, Report::Passed(1000));
+    let told = world.say(addr(2), join(&lobby, &joiner));
+    let why = error("No way to the host of the lobby: it has IPv6, you have IPv4");
+    assert_eq!(told, [(addr(2), why)]);
+}
+
+#[test]
 fn a_relay_of_one_family_helps_no_one_of_them() {
     let mut world = relaying();
     let host = world.client(six(1));

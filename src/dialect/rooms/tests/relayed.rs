@@ -323,6 +323,20 @@ fn who_kicks_the_address_of_the_relay_kicks_those_who_are_relayed() {
 }
 
 #[test]
+fn a_relay_whose_month_is_used_up_helps_no_one_of_two_families() {
+    let told = PublicIps { v4: Some(V4), v6: Some(V6) };
+    let bounds = Bounds { month_bytes: Some(1000), ..Bounds::default() };
+    let mut world = relaying_at(told, bounds);
+    let host = world.host(six(1), "six");
+    world.pass_secs(2);
+    assert_ne!(world.answer(peer(2), "rl"), "rl:");
+    let now = world.now();
+    world.shared.report(now, Report::Passed(1000));
+    assert_eq!(world.answer(peer(3), "rl"), "rl:");
+    assert_eq!(world.answer(peer(3), &format!("jr:{}", host.room)), "er:jr:family");
+}
+
+#[test]
 fn a_relay_of_one_family_helps_no_one_of_them() {
     let mut world = relaying();
     let host = world.host(six(1), "six");
