@@ -64,6 +64,6 @@ pub const WAITED: Duration = Duration::from_secs(10);
 /// have to be told to others.
 pub const BLOCKED_AT_ONCE: usize = 64;
 
-/// Connections whose time is over that end in one turn of the loop, for each reason: to close one takes the
-/// system some 20 µs, and thousands may be due at one time.
+/// Connections whose time is over that end in one turn of the loop, for each reason, and requests of events that fail:
+/// to close one takes the system some 20 µs, and thousands may be due at one time.
 pub const CLOSED_AT_ONCE: usize = 64;

@@ -453,7 +453,8 @@ impl Dialect for Events {
         self.introduce_successors(cx);
         self.tell_watchers(cx);
         self.fail_waits_for_gone(cx.out);
-        while let Some(route) = self.routes.pop_due(cx.now.instant) {
+        for _ in 0..limits::CLOSED_AT_ONCE {
+            let Some(route) = self.routes.pop_due(cx.now.instant) else { break };
             self.give_leave_up(&route, cx.out);
             self.fail_route(&route, &Fault::new("timeout", "the peer has not answered"), cx.out);
         }

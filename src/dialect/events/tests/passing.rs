@@ -317,3 +317,26 @@ fn one_address_does_not_keep_others_from_a_slow_reader() {
         assert_eq!(world.hears(slow)["from"], "friend", "the {n}th");
     }
 }
+
+/// Each failure is written, and thousands may be due at one time.
+#[test]
+fn those_who_wait_in_vain_are_not_all_told_in_one_turn() {
+    const MANY: usize = 3 * limits::CLOSED_AT_ONCE;
+    let mut world = World::new();
+    let [alice, _bob] = world.peers(["alice", "bob"]);
+    for n in 0..MANY {
+        let request = json!({"type": "request", "name": "x", "dest": "bob", "request_id": n});
+        world.say(alice, request.to_string());
+    }
+    assert_eq!(world.heard(alice), Vec::<Value>::new(), "all of them wait");
+    world.now.instant = world.now.instant + limits::ANSWER_WAIT;
+    let mut failed = 0;
+    while failed < MANY {
+        world.turn();
+        let heard = world.heard(alice);
+        let timeouts = heard.iter().filter(|event| event["error"]["code"] == "timeout").count();
+        assert!((1..=limits::CLOSED_AT_ONCE).contains(&timeouts), "{timeouts}");
+        failed += timeouts;
+    }
+    assert_eq!(failed, MANY);
+}
