@@ -4,6 +4,8 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
@@ -14,11 +16,15 @@ use socket2::{Domain, Socket, Type};
 /// # Errors
 /// No such ports were found.
 pub fn free_ports() -> std::io::Result<u16> {
-    const FIRST: u16 = 10_000;
-    const COUNT: u64 = 22_000;
+    const FIRST: usize = 10_000;
+    /// As many fours as there are below the ports that systems give out by themselves.
+    const FOURS: usize = 5500;
+    /// Those of one test are not tried by another of the same program, beside which it runs.
+    static NEXT: LazyLock<AtomicUsize> =
+        LazyLock::new(|| AtomicUsize::new(RandomState::new().hash_one(()) as usize % FOURS));
     let mut result = Err(ErrorKind::AddrInUse.into());
     for _ in 0..64 {
-        let first = FIRST + (RandomState::new().hash_one(()) % COUNT) as u16;
+        let first = (FIRST + 4 * (NEXT.fetch_add(1, Ordering::Relaxed) % FOURS)) as u16;
         let mut sockets = (first..first + 4).map(|port| {
             let at = (Ipv4Addr::UNSPECIFIED, port);
             TcpListener::bind(at).and_then(|_| UdpSocket::bind(at))
