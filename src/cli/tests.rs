@@ -109,6 +109,7 @@ fn options_that_do_nothing_are_named() {
     assert!(idle(&["--node", "a"]).starts_with("--node has no effect without --cluster"));
     let of_cluster = idle(&["--cluster-name", "a"]);
     assert!(of_cluster.starts_with("--cluster-name has no effect without"), "{of_cluster}");
+    assert!(idle(&["--cluster-creds", "f"]).starts_with("--cluster-creds has no effect without"));
     assert!(idle(&["--name", "A"]).starts_with("--name has no effect without --testing"));
     let tls = ["--dialects", "rooms", "--tls-cert", "c", "--tls-key", "k", "--tls-required"];
     assert_eq!(

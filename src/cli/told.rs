@@ -154,6 +154,11 @@ impl Options {
         if self.cluster.cluster.is_empty() && self.cluster.cluster_name != cluster::NAME {
             all.push("--cluster-name has no effect without --cluster: this server is alone".into());
         }
+        if self.cluster.cluster.is_empty() && self.cluster.cluster_creds.is_some() {
+            all.push(
+                "--cluster-creds has no effect without --cluster: this server is alone".into(),
+            );
+        }
         if !self.name.is_empty() && !self.testing && self.speaks(Name::Gmnet) {
             all.push("--name has no effect without --testing: nobody is told the name".into());
         }
