@@ -17,6 +17,15 @@ use crate::limits::cluster as limits;
 pub const ALONE: &str = "no other node is there: it has another --cluster-name, or its NATS server and this one do \
                          not reach each other";
 
+/// What the owner is told of a node that is heard, while nothing of what it tells this one comes. NATS servers that read
+/// another password while they run were seen to do that.
+pub(super) fn untold(node: &str) -> String {
+    format!(
+        "node {node} is there, but its hosts are not known here: NATS passes on only some of its messages; restart the \
+         NATS servers, one after the other"
+    )
+}
+
 /// The numbers of a node. Whatever is missing is zero: it may be of another version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -187,6 +196,11 @@ impl Cluster {
     #[must_use]
     pub fn is_alone(&self, now: Instant) -> bool {
         self.alone_since.is_some_and(|since| now - since >= limits::ALONE)
+    }
+
+    /// A sentence for each node that is there without being heard.
+    pub fn untold(&self, now: Instant) -> impl Iterator<Item = String> {
+        self.nodes.iter().filter(move |node| node.is_untold(now)).map(|node| untold(&node.name))
     }
 
     /// Sees whether another node is there, at each heartbeat.

@@ -9,7 +9,7 @@ use crate::limits::cluster as limits;
 impl Cluster {
     pub(super) fn part(&mut self, now: Instant, (id, n): (NodeId, usize), part: Part, said: &[u8]) {
         let Some(node) = self.nodes.get_mut(n).filter(|node| node.is_there) else { return };
-        if node.inn.take(part) {
+        if node.inn.take(now, part) {
             node.heard = now;
             for (of, bytes) in message::all(said) {
                 // Another version may speak what is not known here.

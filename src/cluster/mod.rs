@@ -37,6 +37,7 @@ use std::fmt;
 
 use log::{info, warn};
 
+use self::about::untold;
 pub use self::about::{ALONE, About, Relay, Spoken};
 use self::message::{Message, What};
 pub use self::names::{Names, NodeId, check_name};
@@ -300,8 +301,10 @@ impl Cluster {
                 continue;
             }
             if node.is_stale(now) {
+                let untold = node.is_untold(now).then(|| untold(&node.name));
                 self.events.push_back(Event::Gone(id));
                 self.begin_link(now, id, n);
+                untold.into_iter().for_each(|what| self.warn(now, format_args!("{what}")));
                 continue;
             }
             let is_quiet = now - node.out.last >= limits::HEARTBEAT / 2;

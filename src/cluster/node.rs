@@ -27,6 +27,8 @@ pub(super) struct Node {
     pub(super) sound: Instant,
     /// Since when nothing is missing on the link from it.
     whole_since: Option<Instant>,
+    /// Since when what it tells has not come, though it is heard.
+    untold_since: Option<Instant>,
     /// The link to it.
     pub(super) out: Out,
     /// The link from it.
@@ -92,6 +94,8 @@ pub(super) struct In {
     link: u64,
     /// The number of the next part.
     next: u64,
+    /// When the last one came. One comes with each heartbeat, even if there is nothing to say.
+    heard: Instant,
     /// Something is missing.
     is_broken: bool,
     /// Another process has heard what came before, so all has to be told once more.
@@ -115,7 +119,7 @@ impl Out {
 
 impl In {
     /// Whether a part is the next one. If one before it is missing nothing more is taken from this link.
-    pub(super) fn take(&mut self, part: Part) -> bool {
+    pub(super) fn take(&mut self, now: Instant, part: Part) -> bool {
         if part.link < self.link {
             return false;
         }
@@ -126,6 +130,7 @@ impl In {
             return false;
         }
         self.is_broken = part.number > self.next;
+        self.heard = now;
         self.next += u64::from(!self.is_broken);
         !self.is_broken
     }
@@ -150,6 +155,7 @@ impl Node {
             heard: Instant::default(),
             sound: Instant::default(),
             whole_since: None,
+            untold_since: None,
             out: Out::default(),
             inn: In::default(),
             full_at: Instant::default(),
@@ -180,7 +186,7 @@ impl Node {
         const AT_LEAST: Duration = Duration::from_secs(1);
         let KnownNode { name, is_there, incarnation, hellos, link, next, is_broken, about, heard } =
             known;
-        let inn = In { link, next, is_broken, is_old: true, asked: None };
+        let inn = In { link, next, heard: now, is_broken, is_old: true, asked: None };
         // Else one that is dead would be kept for longer each time.
         let heard = heard.max(now.before(limits::GONE - AT_LEAST)).min(now);
         let sound = now;
@@ -195,7 +201,7 @@ impl Node {
             self.inn = In { is_broken: before.link != 0, asked: None, ..before };
         }
         if !self.is_there {
-            self.sound = now;
+            (self.sound, self.untold_since) = (now, None);
         }
         (self.since, self.about) = (now, None);
         (self.is_there, self.incarnation, self.hellos) = (true, incarnation, hellos);
@@ -204,17 +210,24 @@ impl Node {
 
     /// Whether so much of what it says is lost that what is known of it may be of long ago.
     pub(super) fn is_stale(&mut self, now: Instant) -> bool {
-        let is_whole = self.inn.link != 0 && !self.inn.is_broken;
+        let is_cut = now - self.inn.heard >= limits::GONE;
+        let is_whole = self.inn.link != 0 && !self.inn.is_broken && !is_cut;
         let whole_since = self.whole_since.filter(|_| is_whole).unwrap_or(now);
         self.whole_since = is_whole.then_some(whole_since);
         if is_whole && now - whole_since >= limits::WHOLE {
-            self.sound = self.heard;
+            (self.sound, self.untold_since) = (self.heard, None);
         }
         let is_stale = !is_whole && now - self.sound >= limits::GONE;
         if is_stale {
+            self.untold_since.get_or_insert(self.sound);
             self.sound = now;
         }
         is_stale
+    }
+
+    /// Whether what it tells has not come for so long that no lost messages explain it.
+    pub(super) fn is_untold(&self, now: Instant) -> bool {
+        self.is_there && self.untold_since.is_some_and(|since| now - since >= limits::ALONE)
     }
 
     /// It has said that it stops: what comes late does not bring it back.

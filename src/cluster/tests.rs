@@ -179,6 +179,31 @@ fn who_is_not_heard_of_is_gone_and_comes_back() {
 }
 
 #[test]
+fn the_owner_is_told_of_a_node_of_which_only_half_is_heard() {
+    let mut world = World::met();
+    let warned = |world: &World, n: usize| world.nodes[n].untold(world.now).count();
+    let mut first = None;
+    for n in 1..=40 {
+        world.wait(500);
+        // What is for all arrives, what is for node 0 does not.
+        let (from_0, mut from_1) = (world.posts(0), world.posts(1));
+        world.give(1, &from_0);
+        from_1.retain(|post| post.to.is_none());
+        world.give(0, &from_1);
+        if warned(&world, 0) > 0 {
+            first.get_or_insert(n);
+        }
+        assert_eq!(warned(&world, 1), 0, "node 1 hears all");
+    }
+    assert!((20..30).contains(&first.unwrap()), "{first:?} half seconds");
+    for _ in 0..4 {
+        world.wait(500);
+        world.settle();
+    }
+    assert_eq!(warned(&world, 0), 0, "it is heard again");
+}
+
+#[test]
 fn what_comes_late_from_the_dead_does_not_bring_them_back() {
     let mut world = World::met();
     world.wait(500);

@@ -2,6 +2,8 @@
 //! says what it was.
 
 use super::*;
+use compat_tests::company::start_with_window;
+use compat_tests::http::get;
 
 /// A client that has been told of the relay, or has not.
 fn is_relayed(client: &mut Game, relay: IpAddr) -> bool {
@@ -118,7 +120,9 @@ fn what_is_passed_on_in_a_month_is_bounded() {
     let ip = relay.to_string();
     let bounds = ["--relay-month", "0.002", "--relay-bytes", "0", "--relay-packets", "0"];
     let options = ["--relay", &ip, "--relay-ports", "20000-20031", "--relay-total", "0"];
-    let master = Master::start(&[&options[..], &bounds[..]].concat());
+    let (master, window) = start_with_window(&[&options[..], &bounds[..]].concat());
+    let warnings = || get(window, "/api/v1/status").unwrap().json()["warnings"].to_string();
+    assert_eq!(warnings(), "[]");
     let (host, client, for_client, for_host) = relayed(&master);
     plays(&host, &client, [for_client, for_host]);
     let data = wire::datagram(&[7; 2000]);
@@ -134,7 +138,9 @@ fn what_is_passed_on_in_a_month_is_bounded() {
         }
     }
     // The event loop is told every 5 s. Nobody need have asked in vain.
-    master.wait_for_log("relay: what the relay may pass on in a month has been reached");
+    let used_up = "relay: what the relay may pass on in a month has been reached";
+    master.wait_for_log(used_up);
+    assert!(warnings().contains(used_up), "{}", warnings());
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
         let next = Game::host(&master);

@@ -208,7 +208,8 @@ impl Sessions {
     }
 
     /// Whether all that may be passed on this month has been, so that nobody more is relayed.
-    fn is_used_up(&self, now: Now) -> bool {
+    #[must_use]
+    pub fn is_used_up(&self, now: Now) -> bool {
         let most = self.config.as_ref().and_then(|config| config.bounds.month_bytes);
         most.is_some_and(|most| self.passed.in_month(now.unix) >= most)
     }

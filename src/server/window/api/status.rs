@@ -11,6 +11,7 @@ use crate::cluster::ALONE;
 use crate::dialect::events::tls::Acceptor;
 use crate::dialect::{Bound, Census, Name, Shows as _};
 use crate::introductions::journal::Counts;
+use crate::introductions::relay::Refused;
 use crate::limits;
 use crate::net::certificate::End;
 use crate::server::Server;
@@ -130,10 +131,13 @@ impl Server {
     pub(in crate::server::window) fn warnings(&self, now: Now, end: Option<End>) -> Vec<String> {
         let mut all = self.shared.diagnostics.sentences(now.instant);
         all.extend(self.gateway.warning());
+        let is_used_up = self.shared.relay.is_used_up(now);
+        all.extend(is_used_up.then(|| format!("the relay: {}", Refused::Month)));
         all.extend(self.is_cut_off(now).then(|| CUT_OFF.to_owned()));
         let is_alone = self.cluster.as_ref().is_some_and(|cluster| cluster.is_alone(now.instant));
         all.extend(is_alone.then(|| format!("{ALONE} (--cluster)")));
         all.extend(self.double(now));
+        all.extend(self.cluster.iter().flat_map(|cluster| cluster.untold(now.instant)));
         all.extend(end.and_then(|end| end.warning(&"the certificate (--tls-cert)", now.unix)));
         all
     }
