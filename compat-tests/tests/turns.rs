@@ -246,3 +246,25 @@ fn nothing_is_charged_for_hosts_that_nobody_looks_at() {
     }
     assert_eq!(answers(&mut server, asker), 2000);
 }
+
+/// Each time a host registers, all are looked at who wait for it.
+#[test]
+fn who_registers_again_and_again_is_charged_for_those_who_wait_for_it() {
+    const REQUESTS: usize = 700;
+    let at_once = |waiting: usize| {
+        let mut server = Unplugged::new(UNHINDERED);
+        // It shows no port, so that they wait.
+        let host = server.open_and_send(peer(1, 0), b"reg\n");
+        let asks = format!("connect\n{}\n", peer(1, 0).ip());
+        for n in 0..waiting {
+            server.open_and_send(peer(2, n % 4), asks.as_bytes());
+        }
+        server.send(host, &b"reg\nversion\n".repeat(REQUESTS));
+        let at_once = answers(&mut server, host);
+        server.pass(TURN);
+        assert_eq!(at_once + answers(&mut server, host), REQUESTS);
+        at_once
+    };
+    assert!(at_once(0) > 4);
+    assert!((0..=2).contains(&at_once(256)));
+}

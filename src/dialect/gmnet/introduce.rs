@@ -130,6 +130,9 @@ impl Gmnet {
         let found = self.find(cx.now, &request);
         let outcome = self.outcome(cx.now, &request, found, is_last_try);
         if let Outcome::Wait = outcome {
+            // Some microseconds, in which all hosts at the address may have been looked at.
+            let looked_at = 8 + self.hosts.all_at(request.host).len();
+            self.work_queue.spend(looked_at * limits::HOST_WORK);
             self.ask_node(cx, id, false);
             return;
         }
@@ -388,6 +391,17 @@ impl Gmnet {
         }
         if let Some(client) = at_once {
             self.tell(cx, id, client);
+        }
+    }
+
+    /// Tells hosts about the next clients for whom the notify gap is over. Of a host that many ask for, all who wait
+    /// are looked at each time, so others come first after a few of these.
+    pub(super) fn notify_due(&mut self, cx: &mut Context<'_>) {
+        self.work_queue.begin(cx.now.instant);
+        while !self.work_queue.is_slice_spent()
+            && let Some(id) = self.gaps.pop_due(cx.now.instant)
+        {
+            self.notify_next(cx, id);
         }
     }
 

@@ -365,9 +365,7 @@ impl Dialect for Gmnet {
             }
         }
         self.take_turns(cx);
-        while let Some(id) = self.gaps.pop_due(cx.now.instant) {
-            self.notify_next(cx, id);
-        }
+        self.notify_due(cx);
         self.ask_soon(cx);
         self.end_waits_for_knocks(cx);
         self.relay_late(cx);
