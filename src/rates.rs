@@ -46,6 +46,12 @@ impl Rates {
         self.allow_source(now, network(addr))
     }
 
+    /// Whether [`Self::allow`] would find a token.
+    pub fn has_token(&mut self, now: Instant, addr: IpAddr) -> bool {
+        let burst = self.burst;
+        self.refill.is_zero() || (*self.place(now, network(addr))).max(now) - now <= burst
+    }
+
     /// Takes a token of whatever has a bucket of its own here. False: it has none left.
     pub fn allow_source(&mut self, now: Instant, source: impl Hash) -> bool {
         self.allow_times(now, source, 1)
@@ -115,7 +121,9 @@ mod tests {
         let addr = IpAddr::from([203, 0, 113, 7]);
         assert!(rates.allow(at(0), addr));
         rates.charge(at(0), addr, 49);
+        assert!(!rates.has_token(at(2900), addr));
         assert!(!rates.allow(at(2900), addr));
+        assert!(rates.has_token(at(3001), addr) && rates.has_token(at(3001), addr));
         assert!(rates.allow(at(3001), addr));
     }
 

@@ -96,6 +96,13 @@ pub const LOCAL_ENDPOINTS: usize = 8;
 /// clients send such a datagram twice a second until it is answered.
 pub const UNHEARD: Duration = Duration::from_secs(5);
 
+/// Objects in a list that a peer sends: no machine has so many addresses. Each takes a microsecond or two.
+pub const OBJECTS: usize = 64;
+
+/// Members of an object. No client of ours sends more than a dozen; the own data of a room, which is
+/// [`ROOM_DATA`] at most, has room for fewer.
+pub const MEMBERS: usize = 1024;
+
 /// How often the endpoint of a peer may change: with it everyone in its room is told.
 pub const ENDPOINT_GAP: Duration = Duration::from_secs(1);
 

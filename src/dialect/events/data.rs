@@ -2,9 +2,11 @@
 //! sentence that names the member and what it has to be.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::event::{Event, Fault, Fields, as_text, fields_of};
@@ -21,7 +23,9 @@ impl<'a> Data<'a> {
         let Some(data) = event.data.filter(|data| data.get() != "null") else {
             return Ok(Self(Fields::new()));
         };
-        object(data).ok_or_else(|| bad("data has to be an object".into()))
+        let most = limits::MEMBERS;
+        object(data)
+            .ok_or_else(|| bad(format!("data has to be an object of at most {most} members")))
     }
 
     /// A member that has to be there.
@@ -184,16 +188,45 @@ impl Member<'_> for IpAddr {
     }
 }
 
-/// A list of objects; none for what is no object.
+/// A list of objects, not too long; none for what is no object.
 pub(super) struct Objects<'a>(pub(super) Vec<Option<Data<'a>>>);
+
+/// Its members as they are written.
+struct Listed<'a>(Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Listed<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Bounded;
+
+        impl<'de> Visitor<'de> for Bounded {
+            type Value = Listed<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a list of at most {}", limits::OBJECTS)
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Self::Value, S::Error> {
+                let mut all = Vec::new();
+                while let Some(one) = seq.next_element()? {
+                    if all.len() == limits::OBJECTS {
+                        return Err(S::Error::invalid_length(all.len() + 1, &self));
+                    }
+                    all.push(one);
+                }
+                Ok(Listed(all))
+            }
+        }
+        from.deserialize_seq(Bounded)
+    }
+}
 
 impl<'a> Member<'a> for Objects<'a> {
     fn what() -> String {
-        "a list of objects".into()
+        format!("a list of at most {} objects", limits::OBJECTS)
     }
 
     fn read(value: &'a RawValue) -> Option<Self> {
-        let all: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
+        let Listed(all) = serde_json::from_str(value.get()).ok()?;
         Some(Self(all.into_iter().map(object).collect()))
     }
 }

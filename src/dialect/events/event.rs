@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::de::Read;
 use serde_json::value::RawValue;
@@ -121,6 +121,12 @@ fn read_fields<'de, R: Read<'de>>(
 
         fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
             while let Some((Text(key), value)) = map.next_entry()? {
+                if self.0.len() == limits::MEMBERS {
+                    let most = limits::MEMBERS;
+                    return Err(M::Error::custom(format_args!(
+                        "an object has more than {most} members"
+                    )));
+                }
                 self.0.push((key, value));
             }
             Ok(())

@@ -246,6 +246,22 @@ impl Events {
         self.note_held(cx, id);
     }
 
+    /// Goes on with those who have sent faster than they may, if they may send now: what waits is read again to find
+    /// out what it is, so that is not done for nothing.
+    fn go_on_with_throttled(&mut self, cx: &mut Context<'_>) {
+        self.work_queue.begin(cx.now.instant);
+        while !self.work_queue.is_spent()
+            && let Some(id) = self.throttled.pop_due(cx.now.instant)
+        {
+            let Some(addr) = self.conns.get(id).map(|conn| conn.addr) else { continue };
+            if self.passes.has_token(cx.now.instant, addr.ip()) {
+                self.go_on(cx, id, true);
+            } else {
+                self.throttled.arm(cx.now.instant, id);
+            }
+        }
+    }
+
     /// Carries out what a peer said, as far as its part of this turn goes, and up to what others would
     /// notice if that has not waited for its turn.
     fn read_objects(&mut self, cx: &mut Context<'_>, id: ConnId, bytes: &[u8], has_waited: bool) {
@@ -423,9 +439,7 @@ impl Dialect for Events {
     fn on_wakeup(&mut self, cx: &mut Context<'_>) {
         self.lines.note_time(cx.now);
         self.go_on_with_handshakes(cx);
-        while let Some(id) = self.throttled.pop_due(cx.now.instant) {
-            self.go_on(cx, id, true);
-        }
+        self.go_on_with_throttled(cx);
         self.take_turns(cx);
         for _ in 0..limits::CLOSED_AT_ONCE {
             let Some(id) = self.strangers.pop_due(cx.now.instant) else { break };

@@ -324,10 +324,13 @@ impl Events {
         let changed = peer.endpoint != Some(from);
         let is_untold = std::mem::take(&mut peer.untold);
         if changed {
-            if peer.endpoint.is_some() && cx.now.instant - peer.learned < limits::ENDPOINT_GAP {
-                // It is sent again until it is answered.
+            let is_early = cx.now.instant - peer.learned < limits::ENDPOINT_GAP;
+            // All whom it is to meet are told, so who has asked for much has to wait. It is sent again until it is
+            // answered.
+            if peer.endpoint.is_some() && (is_early || !self.may_ask(cx.now.instant, id)) {
                 return;
             }
+            let Some(peer) = self.peer_mut(id) else { return };
             if let Some(before) = peer.endpoint.replace(from) {
                 cx.shared.relay.moved(Name::Events, before, from);
             }
@@ -348,6 +351,12 @@ impl Events {
             self.introduce_again(cx, id, changed);
         }
         self.tell_socket(cx, id, changed);
+    }
+
+    /// Whether the address of a peer has not asked for more than it may.
+    fn may_ask(&mut self, now: Instant, id: ConnId) -> bool {
+        let addr = self.conns.get(id).map(|conn| conn.addr.ip());
+        addr.is_some_and(|addr| self.commands.allow(now, addr))
     }
 
     /// Tells two peers of each other, if both endpoints are known and may be told. False: not yet.

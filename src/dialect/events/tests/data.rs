@@ -87,8 +87,16 @@ fn what_is_wrong_is_said_in_a_sentence_that_names_it() {
         ("delete_room", "{}", "room is missing, it has to be a text".to_owned()),
         ("kick", r#"{"id":true}"#, "id has to be a text".to_owned()),
         ("list_rooms", r#"{"after":0}"#, "after has to be a text".to_owned()),
-        ("local_endpoints", r#"{"local":{}}"#, "local has to be a list of objects".into()),
-        ("local_endpoints", r#"{"local":[7]}"#, "local has to be a list of objects".into()),
+        (
+            "local_endpoints",
+            r#"{"local":{}}"#,
+            "local has to be a list of at most 64 objects".into(),
+        ),
+        (
+            "local_endpoints",
+            r#"{"local":[7]}"#,
+            "local has to be a list of at most 64 objects".into(),
+        ),
         (
             "local_endpoints",
             r#"{"local":[{"ip":"10.0.0.1","port":0.0}]}"#,
@@ -109,7 +117,7 @@ fn what_is_wrong_is_said_in_a_sentence_that_names_it() {
 
 #[test]
 fn data_is_an_object_and_never_a_list() {
-    let object = Some("data has to be an object".to_owned());
+    let object = Some("data has to be an object of at most 1024 members".to_owned());
     let mut world = World::new();
     let stranger = world.open();
     assert_eq!(wrong(&mut world, stranger, "login", r#"["carl","",null]"#), object);
@@ -123,5 +131,26 @@ fn data_is_an_object_and_never_a_list() {
     }
     let inside = r#"{"local":[["10.0.0.1",7777]]}"#;
     let why = wrong(&mut world, id, "local_endpoints", inside);
-    assert_eq!(why.as_deref(), Some("local has to be a list of objects"));
+    assert_eq!(why.as_deref(), Some("local has to be a list of at most 64 objects"));
+}
+
+/// What each element and each member costs is bounded before they are looked at.
+#[test]
+fn lists_and_objects_are_not_read_beyond_what_anybody_needs() {
+    let mut world = World::new();
+    let [id] = world.peers(["bob"]);
+    let list = |n: usize| {
+        let one = r#"{"ip":"10.0.0.1","port":7777}"#;
+        format!(r#"{{"local":[{}]}}"#, vec![one; n].join(","))
+    };
+    assert_eq!(wrong(&mut world, id, "local_endpoints", &list(limits::OBJECTS)), None);
+    let why = wrong(&mut world, id, "local_endpoints", &list(limits::OBJECTS + 1));
+    assert_eq!(why.as_deref(), Some("local has to be a list of at most 64 objects"));
+    let object = |n: usize| {
+        let members: Vec<String> = (0..n).map(|n| format!(r#""{n}":0"#)).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    assert_eq!(wrong(&mut world, id, "list_rooms", &object(limits::MEMBERS)), None);
+    let why = wrong(&mut world, id, "list_rooms", &object(limits::MEMBERS + 1));
+    assert_eq!(why.as_deref(), Some("data has to be an object of at most 1024 members"));
 }

@@ -26,6 +26,23 @@ fn room_of_three_that_show_endpoints(world: &mut World) -> ([ConnId; 3], String)
     made
 }
 
+/// All others are told each time, which costs more than the datagram.
+#[test]
+fn who_moves_all_the_time_is_told_of_as_often_as_it_may_ask() {
+    const TIMES: usize = 120;
+    let limits = Limits { commands_per_second: 1, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let ([host, one, _], _) = room_of_three_that_show_endpoints(&mut world);
+    let token = world.events.token_of(host);
+    for n in 0..TIMES {
+        world.wait(limits::ENDPOINT_GAP);
+        world.datagram(&format!("203.0.113.0:{}", 5000 + n), &format!("udp:{token:032x}"));
+    }
+    let mut told = world.heard(one);
+    told.retain(|event| event["name"] == "introduce");
+    assert!((10..TIMES * 4 / 5).contains(&told.len()), "{}", told.len());
+}
+
 #[test]
 fn the_nat_of_the_other_side_is_told_where_it_is_known() {
     let mut world = World::new();

@@ -103,3 +103,23 @@ fn half_events_of_two_addresses_close_nobody_else() {
     world.say(others[3], "\"}");
     assert_eq!(world.hears(others[3])["data"]["code"], "bad_event", "it was read to its end");
 }
+
+/// To find out what waits it has to be read, which a hundred connections of one address must not have the server do
+/// again and again.
+#[test]
+fn what_waits_is_not_read_before_it_may_be_sent() {
+    let mut world = slow(1);
+    let addr = IpAddr::from([203, 0, 113, 9]);
+    let senders: Vec<ConnId> =
+        (0..30).map(|n| world.login_from(addr, &format!("sender{n}")).0).collect();
+    let long = "x".repeat(60 * 1024);
+    for sender in &senders {
+        world.say(*sender, format!(r#"{{"type":"pass","name":"x","dest":"me","data":"{long}"}}"#));
+    }
+    world.wait(limits::THROTTLE);
+    assert_eq!(world.events.throttled.len(), 27, "one a second, and two seconds' worth at once");
+    let spent = world.events.work_queue.spent();
+    assert!(spent < limits::COMMAND_WORK, "{spent}");
+    world.wait(Duration::from_secs(30));
+    assert!(world.events.throttled.is_empty() && world.closed.is_empty());
+}
