@@ -8,6 +8,7 @@ use compat_tests::unplugged_nodes::Nodes;
 use punchd::server::Config;
 
 mod ended;
+mod forged;
 mod lists;
 mod members;
 mod relayed;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::super::leaving::Why;
 use super::super::message::{Reason, Request};
 use super::super::options::Options;
+use super::super::table::Peer;
 use super::super::{Context, Rooms, Turn};
 use super::forwarding::ForwardingEntry;
 use super::message::{Held, Message, Passed};
@@ -156,7 +157,9 @@ impl Rooms {
         let Passed { at, via, data, rooms, needs_key, held: believed } = passed;
         self.take(cx, Route { via, node: Some(node) }, (at, &data), (rooms, needs_key));
         self.leave_elsewhere(cx, at);
-        let peer = self.table.peer_at(at).filter(|peer| peer.via.node == Some(node));
+        // For a place that anybody may have asked for, none is left that is left only with its key.
+        let is_told = |peer: &&Peer| peer.via.node == Some(node) && (peer.proved || !needs_key);
+        let peer = self.table.peer_at(at).filter(is_told);
         let held = peer.map(|peer| Held {
             id: peer.id,
             room: peer.room,

@@ -1,0 +1,30 @@
+//! What comes by another node from the endpoint of a player, and may be somebody else's.
+
+use super::*;
+
+#[test]
+fn two_forged_requests_take_no_place_of_who_uses_his_key() {
+    // The place is at its own node, or at a third one.
+    for at in [0, 2] {
+        let mut world = World::of(3);
+        let one = world.get_in(at, peer(1), "rh:one");
+        let two = world.get_in(1, peer(2), "rh:two");
+        let client = world.get_in(0, peer(3), &format!("jr:{}", one.room));
+        let signs = format!("ka:{}", client.key);
+        assert_eq!(world.answer(0, client.at, &signs), "ka");
+        // At the node of the other room first, where nothing is known of it.
+        let forged = format!("jr:{}", two.room);
+        let made = world.enter(1, client.at, &forged);
+        world.ask(0, client.at, &forged);
+        world.pass(20);
+        world.told(0, client.at);
+        assert_eq!(world.answer(0, client.at, &signs), "ka");
+        let told = world.told(at, one.at);
+        assert!(!told.contains(&format!("cl:{}", client.id)), "{told:?}");
+        // If it was the client itself, it goes there with the key.
+        world.prove(&Place { node: 0, ..made.clone() });
+        assert_eq!(world.answer(0, client.at, &format!("ka:{}", made.key)), "ka");
+        world.pass(40_000);
+        assert!(world.told(at, one.at).contains(&format!("cl:{}", client.id)));
+    }
+}
