@@ -11,6 +11,7 @@ mod ended;
 mod forged;
 mod lists;
 mod members;
+mod moving;
 mod relayed;
 
 /// Nodes with rooms.

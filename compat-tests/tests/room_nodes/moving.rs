@@ -1,0 +1,22 @@
+//! Players who speak to another node than before, or whose node is not reached any more.
+
+use super::*;
+
+#[test]
+fn who_does_not_reach_his_node_is_answered_by_another_one() {
+    let mut world = World::of(3);
+    let host = world.get_in(1, peer(1), "rh:one");
+    let client = world.get_in(0, peer(2), &format!("jr:{}", host.room));
+    // It ends with its key whatever it sends, but for the request that finds its place again.
+    for _ in 0..2 {
+        assert_eq!(world.answer(0, client.at, &format!("ka:{}", client.key)), "ka");
+        world.pass(6000);
+    }
+    let found = world.enter(2, client.at, &format!("jr:{}", host.room));
+    assert_eq!((&found.id, &found.key), (&client.id, &client.key));
+    world.prove(&found);
+    assert_eq!(world.answer(2, client.at, &format!("ka:{}", client.key)), "ka");
+    world.told(2, client.at);
+    world.ask(1, host.at, "rn:uno");
+    assert_eq!(world.told(2, client.at), ["rn:uno"]);
+}
