@@ -28,3 +28,28 @@ fn two_forged_requests_take_no_place_of_who_uses_his_key() {
         assert!(world.told(at, one.at).contains(&format!("cl:{}", client.id)));
     }
 }
+
+#[test]
+fn a_forged_request_by_another_node_leads_no_notices_there() {
+    let mut world = World::of(3);
+    let host = world.get_in(1, peer(1), "rh:one");
+    let client = world.get_in(0, peer(2), &format!("jr:{}", host.room));
+    for place in [&host, &client] {
+        world.told(place.node, place.at);
+        for forged in [format!("jr:{}", host.room), "ka".into(), "lr:0123456789abcdef".into()] {
+            world.ask(2, place.at, &forged);
+        }
+    }
+    let other = world.get_in(1, peer(3), &format!("jr:{}", host.room));
+    assert!(world.told(1, host.at).contains(&format!("cj:{}:198.51.3.7:40000", other.id)));
+    world.ask(1, host.at, "rn:uno");
+    world.pass(2000);
+    assert_eq!(world.told(0, client.at), ["rn:uno"; 3]);
+    // Who has come there is asked for his key, and shows it.
+    assert_eq!(world.answer(2, client.at, "ka"), "er:ka:noroom");
+    world.prove(&Place { node: 2, ..client.clone() });
+    assert_eq!(world.answer(2, client.at, "ka"), "ka");
+    world.told(2, client.at);
+    world.ask(1, host.at, "rn:eins");
+    assert_eq!(world.told(2, client.at), ["rn:eins"]);
+}

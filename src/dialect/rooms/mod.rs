@@ -428,6 +428,7 @@ impl Dialect for Rooms {
         to.write(self);
         to.table("nodes", &self.known_of_nodes());
         to.table("leads", self.nodes.forwarding());
+        to.table("ways", &self.table.ways());
     }
 
     fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
@@ -436,6 +437,9 @@ impl Dialect for Rooms {
         if let (Ok(known), Ok(forwarding)) = (from.table("nodes"), from.table("leads")) {
             self.restore_nodes(cx, known, forwarding);
         }
+        let mut ways: Option<Vec<(Id, NodeId)>> = from.table("ways").ok();
+        ways.iter_mut().for_each(|ways| ways.retain(|(_, node)| cx.shared.nodes.has(*node)));
+        self.table.restore_ways(ways);
         Ok(())
     }
 }
