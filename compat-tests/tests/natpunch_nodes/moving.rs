@@ -118,5 +118,15 @@ fn who_has_proven_nothing_makes_no_node_speak_to_another() {
     let before = world.messages;
     (0..20_000).for_each(|_| world.keep_alive(&near));
     let asked = world.messages - before;
+    assert!((500..2000).contains(&asked), "{asked}");
+    // Others have their own share, and all of them have no more than what is for all.
+    let clients: Vec<Client> = (10..30).map(|n| world.client(0, at(n))).collect();
+    let before = world.messages;
+    for client in &clients {
+        let near = SocketAddr::new(client.at.ip(), 4242);
+        let near = Client { node: 1, at: near, ..client.clone() };
+        (0..2000).for_each(|_| world.keep_alive(&near));
+    }
+    let asked = world.messages - before;
     assert!((7000..9000).contains(&asked), "{asked}");
 }

@@ -53,3 +53,23 @@ fn a_forged_request_by_another_node_leads_no_notices_there() {
     world.ask(1, host.at, "rn:eins");
     assert_eq!(world.told(2, client.at), ["rn:eins"]);
 }
+
+#[test]
+fn no_address_takes_the_way_of_others_to_another_node() {
+    let mut world = World::of(2);
+    let host = world.get_in(1, peer(1), "rh:one");
+    let join = format!("jr:{}", host.room);
+    let passed = |world: &mut World, from: &dyn Fn(u16) -> SocketAddr| {
+        let before = world.messages;
+        (0..20_000).for_each(|n| world.datagram(0, from(n), join.as_bytes()));
+        // Each is answered, or not.
+        world.messages - before
+    };
+    let flood = passed(&mut world, &|n| SocketAddr::new(peer(2).ip(), 1024 + n));
+    assert!((1000..5000).contains(&flood), "{flood}");
+    let client = world.get_in(0, peer(3), &join);
+    assert_eq!(client.room, host.room);
+    // Many addresses have what all have together.
+    let flood = passed(&mut world, &|n| SocketAddr::from(([203, 0, (n >> 8) as u8, n as u8], 9)));
+    assert!((7000..30_000).contains(&flood), "{flood}");
+}

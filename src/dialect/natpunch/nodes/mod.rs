@@ -25,12 +25,12 @@ use super::message::{Content, Message as Datagram};
 use super::{Natpunch, clients, leaving, lobbies};
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
+use crate::dialect::forgeable::Forgeable;
 use crate::dialect::replication::{Replication, ToTell, Update};
 use crate::dialect::rounds::{Full, Rounds};
 use crate::dialect::{Context, Name, Outbox, Via};
 use crate::hash::Map;
 use crate::limits::{self, cluster as bounds};
-use crate::rates::Rates;
 use crate::state;
 use crate::timers::{LogThrottle, Timers};
 
@@ -57,7 +57,7 @@ pub(super) struct Nodes {
     /// Who may be, as something of them was passed on.
     maybe: Timers<SocketAddr, NodeId>,
     /// How much is passed on of those who may be forged.
-    forgeable: Rates,
+    forgeable: Forgeable,
     /// Clients in lobbies that another process has known, and until when they are waited for.
     unclaimed: Map<Uuid, Vec<Uuid>>,
     claims_end: Option<Instant>,
@@ -77,7 +77,7 @@ impl Default for Nodes {
             wanted: Timers::new(bounds::ANSWER_WAIT),
             leads: Timers::new(limits::NATPUNCH_SILENCE),
             maybe: Timers::new(bounds::ANSWER_WAIT),
-            forgeable: Rates::new(bounds::PASSED, 1),
+            forgeable: Forgeable::default(),
             unclaimed: Map::default(),
             claims_end: None,
             unreadable: LogThrottle::default(),

@@ -116,7 +116,7 @@ impl Natpunch {
                 if client.endpoint.ip() != at.ip() {
                     return false;
                 }
-                if !self.nodes.forgeable.allow_source(cx.now.instant, ()) {
+                if !self.nodes.forgeable.allow(cx.now.instant, at.ip()) {
                     return true;
                 }
                 let maybe = &mut self.nodes.maybe;

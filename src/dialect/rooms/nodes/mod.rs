@@ -32,9 +32,9 @@ use super::{Context, Name, Rooms, Via};
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
 use crate::dialect::Keeping;
+use crate::dialect::forgeable::Forgeable;
 use crate::dialect::replication::{Replication, ToTell, Update};
 use crate::limits::cluster as bounds;
-use crate::rates::Rates;
 use crate::state;
 use crate::timers::LogThrottle;
 
@@ -51,7 +51,7 @@ pub(super) struct Nodes {
     replication: Replication<Id>,
     forwarding: ForwardingTable,
     /// How many requests are passed on of those who may be forged.
-    forgeable: Rates,
+    forgeable: Forgeable,
     unreadable: LogThrottle,
 }
 
@@ -60,7 +60,7 @@ impl Nodes {
         Self {
             replication: Replication::default(),
             forwarding: ForwardingTable::new(silence),
-            forgeable: Rates::new(bounds::PASSED, 1),
+            forgeable: Forgeable::default(),
             unreadable: LogThrottle::default(),
         }
     }

@@ -117,8 +117,7 @@ impl Rooms {
         let before = self.nodes.forwarding.get(at).copied();
         let known = before.filter(|entry| entry.node == node).and_then(|entry| entry.held);
         let is_proved = known.is_some_and(|held| held.proved);
-        // All of them together, so that a flood of these leaves the others their way.
-        if !is_proved && !self.nodes.forgeable.allow_source(now, ()) {
+        if !is_proved && !self.nodes.forgeable.allow(now, at.ip()) {
             return;
         }
         // It is answered there.
