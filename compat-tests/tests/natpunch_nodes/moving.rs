@@ -41,6 +41,32 @@ fn a_client_that_comes_to_another_node_stays_who_it_is() {
     }
 }
 
+/// A client of the first node that speaks to the second one.
+fn moved(world: &mut World) -> Client {
+    let client = world.client(0, at(1));
+    world.dies(&client);
+    let moved = Client { node: 1, ..client };
+    world.alive.push(moved.clone());
+    world.pass(7000);
+    world.told(&moved);
+    moved
+}
+
+#[test]
+fn a_process_that_takes_over_its_node_knows_by_whom_a_client_is_reached() {
+    let mut world = World::of(2);
+    let client = moved(&mut world);
+    let other = world.client(0, at(2));
+    world.take_over(0);
+    // Before it has said anything.
+    world.connect(&other, &client.id, 1);
+    assert_eq!(instructed(&world.told(&client)).len(), 1);
+    world.create(&client, "own", 4);
+    world.pass(3000);
+    assert_eq!(errors(&world.told(&client)), Vec::<String>::new());
+    assert_eq!(world.listed(&other), ["own"]);
+}
+
 #[test]
 fn nobody_is_moved_who_is_there() {
     let mut world = World::of(2);

@@ -412,12 +412,16 @@ impl Dialect for Natpunch {
     fn save(&self, to: &mut Saving<'_>) {
         to.write(self);
         to.table("nodes", &self.known_of_nodes());
+        to.table("ways", &self.clients.ways());
     }
 
     fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
         self.restore(cx.now.instant, from.read()?);
-        // One without it has known no other nodes.
+        // One without these has known no other nodes.
         self.restore_nodes(cx, from.table("nodes").unwrap_or_default());
+        let ways: Vec<(Uuid, NodeId)> = from.table("ways").unwrap_or_default();
+        let there = ways.into_iter().filter(|(_, node)| cx.shared.nodes.has(*node));
+        self.clients.restore_ways(there);
         Ok(())
     }
 }
