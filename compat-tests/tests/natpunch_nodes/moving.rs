@@ -68,6 +68,17 @@ fn a_process_that_takes_over_its_node_knows_by_whom_a_client_is_reached() {
 }
 
 #[test]
+fn a_process_that_takes_over_a_node_knows_whose_clients_speak_to_it() {
+    let mut world = World::of(2);
+    let client = moved(&mut world);
+    world.take_over(1);
+    // Before it has said anything.
+    world.create(&client, "own", 4);
+    assert_eq!(world.listed(&client), ["own"]);
+    assert_eq!(errors(&world.told(&client)), Vec::<String>::new());
+}
+
+#[test]
 fn nobody_is_moved_who_is_there() {
     let mut world = World::of(2);
     let client = world.client(0, at(1));

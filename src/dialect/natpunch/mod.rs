@@ -413,6 +413,7 @@ impl Dialect for Natpunch {
         to.write(self);
         to.table("nodes", &self.known_of_nodes());
         to.table("ways", &self.clients.ways());
+        to.table("leads", self.nodes.leads());
     }
 
     fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
@@ -422,6 +423,9 @@ impl Dialect for Natpunch {
         let ways: Vec<(Uuid, NodeId)> = from.table("ways").unwrap_or_default();
         let there = ways.into_iter().filter(|(_, node)| cx.shared.nodes.has(*node));
         self.clients.restore_ways(there);
+        if let Ok(leads) = from.table("leads") {
+            self.nodes.restore_leads(leads, |node| cx.shared.nodes.has(node));
+        }
         Ok(())
     }
 }

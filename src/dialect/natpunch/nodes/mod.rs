@@ -100,6 +100,22 @@ impl Nodes {
         ])
     }
 
+    /// Of which node those are a client who speak to this one, for another process.
+    pub(super) fn leads(&self) -> &Timers<SocketAddr, NodeId> {
+        &self.leads
+    }
+
+    /// Goes on with what another process knew of that.
+    pub(super) fn restore_leads(
+        &mut self,
+        saved: Timers<SocketAddr, NodeId>,
+        is_there: impl Fn(NodeId) -> bool,
+    ) {
+        self.leads.restore(saved);
+        let all: Vec<SocketAddr> = self.leads.keys().copied().collect();
+        all.into_iter().for_each(|at| _ = self.leads.cancel_if(at, |node| !is_there(*node)));
+    }
+
     /// Whether who is at this endpoint is a client of another node, as that one says.
     pub(super) fn knows(&self, endpoint: SocketAddr) -> bool {
         self.leads.is_armed(&endpoint)

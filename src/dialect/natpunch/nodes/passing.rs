@@ -100,7 +100,10 @@ impl Natpunch {
         data: &[u8],
     ) -> bool {
         let at = from.peer;
-        if self.nodes.replication.is_alone() || self.clients.is_proven(at) {
+        // To those that another process has known everything is still to be told.
+        let are_there =
+            !self.nodes.replication.is_alone() || self.nodes.rounds.nodes().next().is_some();
+        if !are_there || self.clients.is_proven(at) {
             return false;
         }
         let sure = self.nodes.leads.get(&at).copied();
