@@ -26,6 +26,7 @@ pub(super) use self::forwarding::ForwardingEntry;
 pub(super) use self::forwarding::ForwardingTable;
 use self::message::Message;
 pub(super) use self::message::{Held, Known};
+pub(super) use self::passing::give_back;
 use super::field::Id;
 use super::table::Told;
 use super::{Context, Name, Rooms, Via};
@@ -168,6 +169,9 @@ impl Rooms {
             }
             Message::End => self.table.end_round(node),
             Message::Request(passed) => self.take_from_node(cx, node, passed),
+            Message::GiveBack { at, via, data, tried } => {
+                self.go_on(cx, node, (via, at), (&data, tried));
+            }
             Message::Send { at, via, data } => {
                 cx.out.udp(via, at, |bytes| bytes.extend_from_slice(&data));
             }
