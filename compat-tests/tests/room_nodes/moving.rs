@@ -20,3 +20,14 @@ fn who_does_not_reach_his_node_is_answered_by_another_one() {
     world.ask(1, host.at, "rn:uno");
     assert_eq!(world.told(2, client.at), ["rn:uno"]);
 }
+
+#[test]
+fn what_a_node_has_passed_on_is_answered_by_it_whatever_another_one_has_known() {
+    let mut world = World::of(3);
+    let full = world.get_in(1, peer(1), "rh:full:max=2");
+    let open = world.get_in(2, peer(2), "rh:open");
+    let client = world.get_in(2, peer(3), &format!("jr:{}", full.room));
+    world.told(2, client.at);
+    let place = world.get_in(0, client.at, "qj");
+    assert_eq!(place.room, open.room);
+}

@@ -164,7 +164,8 @@ impl Rooms {
         turn: &Turn<'_, '_>,
         options: &Options,
     ) -> Option<(NodeId, Id)> {
-        let ForwardingEntry { node, held, .. } = self.nodes.entry(turn.from)?;
+        let entry = self.nodes.entry(turn.from).filter(|_| self.may_pass_on(turn));
+        let ForwardingEntry { node, held, .. } = entry?;
         let room = held.as_ref()?.room;
         if turn.handed.has_tried(room) {
             return None;
