@@ -31,3 +31,21 @@ fn what_a_node_has_passed_on_is_answered_by_it_whatever_another_one_has_known() 
     let place = world.get_in(0, client.at, "qj");
     assert_eq!(place.room, open.room);
 }
+
+#[test]
+fn a_place_that_was_offered_is_taken_though_the_node_of_the_one_before_is_dead() {
+    let mut world = World::of(3);
+    let one = world.get_in(1, peer(1), "rh:one");
+    let two = world.get_in(2, peer(2), "rh:two:max=2");
+    let client = world.get_in(0, peer(3), &format!("jr:{}", one.room));
+    world.kill(1);
+    world.pass(5000);
+    world.told(0, client.at);
+    // Somebody has the last place who may be forged, and has not had the time to show his key.
+    world.enter(2, peer(4), &format!("jr:{}", two.room));
+    let offered = world.enter(0, client.at, &format!("jr:{}", two.room));
+    world.pass(4000);
+    world.told(0, client.at);
+    world.prove(&offered);
+    assert_eq!(world.answer(0, client.at, &format!("ka:{}", offered.key)), "ka");
+}

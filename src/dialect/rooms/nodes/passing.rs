@@ -86,13 +86,15 @@ impl Rooms {
 
     /// Where somebody may find a place by its ID and key that is not at this node.
     fn node_of_peer(&self, turn: &Turn<'_, '_>, id: Id) -> Option<NodeId> {
-        let is_there = |entry: &&ForwardingEntry| self.nodes.replication.is_there(entry.node);
-        if let Some(entry) = self.nodes.forwarding.of(id).filter(is_there) {
-            return Some(entry.node);
+        let is_there = |node: &NodeId| self.nodes.replication.is_there(*node);
+        let has_it = self.nodes.forwarding.of(id).map(|entry| entry.node);
+        if let Some(node) = has_it.filter(is_there) {
+            return Some(node);
         }
-        let entry = self.nodes.entry(turn.from)?;
+        // That of the place that it has had may be gone, and the one that it has asked since is not.
+        let entry = self.nodes.forwarding.get(turn.from)?;
         let left = entry.left.filter(|left| left.id == id).map(|left| left.node);
-        Some(left.or(entry.asked).unwrap_or(entry.node))
+        [left, entry.asked, Some(entry.node)].into_iter().flatten().find(is_there)
     }
 
     /// Whether a place at another node may be kept for who sent a request, as he has come by another one since, or
