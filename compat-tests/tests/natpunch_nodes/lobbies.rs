@@ -263,6 +263,29 @@ fn a_take_over_while_the_node_of_a_member_dies_leaves_nobody_behind() {
 }
 
 #[test]
+fn nobody_stays_behind_at_a_node_that_was_lost_by_one_that_is_taken_over() {
+    // The process that has lost it ends, or that of the node that is to hear of it.
+    for taken_over in [1, 0] {
+        let mut world = World::of(2);
+        let host = world.client(0, at(1));
+        let lobby = world.create(&host, "one", 4);
+        let client = world.client(1, at(2));
+        world.join(&client, &lobby, &host);
+        world.pass(600);
+        world.skip(&[&host, &client]);
+        world.net.cuts.insert((0, 1));
+        world.pass(4000);
+        assert_eq!(news(&world.told(&client)), ["lobby_closed"]);
+        world.take_over(taken_over);
+        world.net.cuts.clear();
+        world.pass(3000);
+        let left = [format!("left {}", client.id), "player_left".into()];
+        assert_eq!(news(&world.told(&host)), left, "{taken_over}");
+        assert_eq!(world.lobbies(&host)[0].current_players, 1);
+    }
+}
+
+#[test]
 fn a_process_that_takes_over_a_node_has_the_lobbies_of_all_at_once() {
     let mut world = World::of(2);
     let [host, client] = [world.client(1, at(1)), world.client(0, at(2))];

@@ -51,7 +51,7 @@ use id::Uuid;
 use introducing::{Joiner, Told};
 use lobbies::{Lobbies, client_list};
 use message::{ConnectRequest, Content, Endpoint, LobbyListRequest, Message, RegisterRequest};
-use nodes::Nodes;
+use nodes::{Losses, Nodes};
 use serde::{Deserialize, Serialize};
 
 /// What the owner decides.
@@ -414,6 +414,7 @@ impl Dialect for Natpunch {
         to.table("nodes", &self.known_of_nodes());
         to.table("ways", &self.clients.ways());
         to.table("leads", self.nodes.leads());
+        to.table("losses", &self.nodes.losses());
     }
 
     fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
@@ -426,6 +427,8 @@ impl Dialect for Natpunch {
         if let Ok(leads) = from.table("leads") {
             self.nodes.restore_leads(leads, |node| cx.shared.nodes.has(node));
         }
+        let losses: Vec<Losses> = from.table("losses").unwrap_or_default();
+        self.nodes.restore_losses(losses, |node| cx.shared.nodes.has(node));
         Ok(())
     }
 }

@@ -11,14 +11,14 @@
 //! * When a node is gone its clients leave all lobbies, its lobbies end, and clients here that were in one are told so.
 //!   The same is done at a node that hears that another one has lost it, so that both come to the same.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use log::warn;
 use prost::Message as _;
 
 use self::meeting::Asked;
-pub(super) use self::message::Known;
+pub(super) use self::message::{Known, Losses};
 use self::message::{Message, Said, Told};
 use super::id::Uuid;
 use super::message::{Content, Message as Datagram};
@@ -98,6 +98,27 @@ impl Nodes {
             self.claims_end,
             earliest(timers),
         ])
+    }
+
+    /// How often nodes have lost each other, for another process: else who is told of fewer than before does not know
+    /// that there was one more.
+    pub(super) fn losses(&self) -> Vec<Losses> {
+        let nodes = self.losses.keys().chain(self.heard_losses.keys());
+        let nodes: BTreeSet<NodeId> = nodes.copied().collect();
+        let of = |node| Losses {
+            node,
+            own: self.losses.get(&node).copied(),
+            heard: self.heard_losses.get(&node).copied(),
+        };
+        nodes.into_iter().map(of).collect()
+    }
+
+    /// Goes on with what another process knew of that.
+    pub(super) fn restore_losses(&mut self, all: Vec<Losses>, is_there: impl Fn(NodeId) -> bool) {
+        for Losses { node, own, heard } in all.into_iter().filter(|losses| is_there(losses.node)) {
+            self.losses.extend(own.map(|own| (node, own)));
+            self.heard_losses.extend(heard.map(|heard| (node, heard)));
+        }
     }
 
     /// Of which node those are a client who speak to this one, for another process.
