@@ -54,6 +54,7 @@ impl Natpunch {
         (id, node): (Uuid, NodeId),
         request: &JoinLobbyRequest,
     ) {
+        self.settle(cx, id);
         let Some(client) = self.clients.get(who) else { return };
         let is_new = !client.lobbies.contains(&id);
         if is_new && client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
@@ -81,6 +82,7 @@ impl Natpunch {
         if self.clients.node_of(id) != Some(node) {
             return;
         }
+        self.settle(cx, id);
         let from = Sender { via: Route::default(), peer, of: Some((node, id)) };
         match decode(data) {
             Some(Content::JoinLobbyRequest(request)) => self.join(cx, from, &request),
