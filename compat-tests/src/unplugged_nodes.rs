@@ -61,6 +61,8 @@ pub struct Nodes {
     pub messages: usize,
     /// How many bytes these had.
     pub bytes: usize,
+    /// The most datagrams that a node has sent without a pause.
+    pub most_sent: usize,
     /// The longest that a node has worked without a pause, in real time.
     pub longest: Duration,
     /// How many connections there were, for slots from one on.
@@ -150,6 +152,7 @@ impl Nodes {
         act(server, now(self.now), &mut out);
         self.longest = self.longest.max(began.elapsed());
         let posts = server.take_outbound();
+        let sent = self.sent.len();
         for output in out.outputs() {
             match output {
                 Output::Tcp(conn, bytes) => {
@@ -160,6 +163,7 @@ impl Nodes {
                 Output::Udp(_, to, bytes) => self.sent.push((n, to, bytes.to_vec())),
             }
         }
+        self.most_sent = self.most_sent.max(self.sent.len() - sent);
         self.carried(n, posts)
     }
 

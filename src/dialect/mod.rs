@@ -18,6 +18,7 @@ mod by_family;
 pub mod conns;
 mod context;
 pub mod events;
+mod forgeable;
 pub mod gmnet;
 mod hex;
 #[cfg(test)]

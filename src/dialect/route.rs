@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::Via;
 use crate::cluster::NodeId;
 
-/// By a socket of this node, or by one of another node that passes on what comes from it. Another process learns anew
-/// from the other nodes who is behind them.
+/// By a socket of this node, or by one of another node that passes on what comes from it. For another process the nodes
+/// are written apart, as that may not know all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Via", into = "Via")]
 pub(super) struct Route {

@@ -93,6 +93,15 @@ pub const LEADS: usize = super::ROOM_PEERS;
 /// these takes what [`NODE_BYTES`] leaves for all else.
 pub const PASSED: u32 = 8000;
 
+/// The same of one address (IPv6: one /64, and of a /48 four times that), in the long run: it takes forty addresses to
+/// fill [`PASSED`]. Who joins takes two or three before his key is shown, so behind a carrier NAT some seventy players
+/// a second get in.
+pub const PASSED_OF_SOURCE: u32 = 200;
+
+/// So many seconds' worth of them at once: a school begins a game, or a few hundred behind one NAT are back at the
+/// same moment as a node has died.
+pub const PASSED_OF_SOURCE_SECONDS: u32 = 5;
+
 /// Bytes a second that are taken from a node, with two seconds' worth at once; what is more is lost, and asked for
 /// again. Two thirds of it are for news, see [`NEWS_BYTES`].
 pub const NODE_BYTES: u32 = 24_000_000;

@@ -171,6 +171,42 @@ fn a_node_that_dies_takes_its_clients_and_lobbies_along() {
 }
 
 #[test]
+fn of_many_who_are_gone_with_their_node_others_are_told_little_by_little() {
+    for is_dead in [true, false] {
+        let mut world = World::of(2);
+        let hosts: Vec<Client> = (1..5).map(|n| world.client(1, at(n))).collect();
+        let lobbies: Vec<String> = hosts.iter().map(|host| world.create(host, "x", 32)).collect();
+        let clients: Vec<Client> = (0..31).map(|n| world.client(n % 2, at(10 + n as u8))).collect();
+        for (host, lobby) in hosts.iter().zip(&lobbies) {
+            clients.iter().for_each(|client| world.join(client, lobby, host));
+        }
+        assert_eq!(world.lobbies(&hosts[0])[0].current_players, 32);
+        let gone: Vec<&Client> = clients.iter().filter(|client| client.node == 0).collect();
+        world.skip(&hosts.iter().chain(&clients).collect::<Vec<_>>());
+        world.most_sent = 0;
+        if is_dead {
+            world.kill(0);
+            world.alive.retain(|client| client.node != 0);
+        } else {
+            // It has lost the node of the lobbies, and says so when it is back.
+            world.net.cuts.insert((1, 0));
+            world.pass(4000);
+            world.net.cuts.clear();
+        }
+        world.pass(4000);
+        let most = world.most_sent;
+        assert!(most < 1000, "{most} at once");
+        for host in &hosts {
+            let told = news(&world.told(host));
+            let left = |client: &&Client| told.contains(&format!("left {}", client.id));
+            assert!(gone.iter().all(left), "{told:?}");
+        }
+        let players = world.lobbies(&hosts[0])[0].current_players;
+        assert_eq!(players as usize, 32 - gone.len());
+    }
+}
+
+#[test]
 fn a_node_that_was_cut_off_comes_back_and_nothing_is_twice() {
     let mut world = World::of(3);
     let (lobby, [host, first, last]) = three(&mut world);
@@ -260,6 +296,29 @@ fn a_take_over_while_the_node_of_a_member_dies_leaves_nobody_behind() {
     world.take_over(1);
     world.pass(6000);
     assert_eq!(world.lobbies(&host)[0].current_players, 2);
+}
+
+#[test]
+fn nobody_stays_behind_at_a_node_that_was_lost_by_one_that_is_taken_over() {
+    // The process that has lost it ends, or that of the node that is to hear of it.
+    for taken_over in [1, 0] {
+        let mut world = World::of(2);
+        let host = world.client(0, at(1));
+        let lobby = world.create(&host, "one", 4);
+        let client = world.client(1, at(2));
+        world.join(&client, &lobby, &host);
+        world.pass(600);
+        world.skip(&[&host, &client]);
+        world.net.cuts.insert((0, 1));
+        world.pass(4000);
+        assert_eq!(news(&world.told(&client)), ["lobby_closed"]);
+        world.take_over(taken_over);
+        world.net.cuts.clear();
+        world.pass(3000);
+        let left = [format!("left {}", client.id), "player_left".into()];
+        assert_eq!(news(&world.told(&host)), left, "{taken_over}");
+        assert_eq!(world.lobbies(&host)[0].current_players, 1);
+    }
 }
 
 #[test]

@@ -41,6 +41,43 @@ fn a_client_that_comes_to_another_node_stays_who_it_is() {
     }
 }
 
+/// A client of the first node that speaks to the second one.
+fn moved(world: &mut World) -> Client {
+    let client = world.client(0, at(1));
+    world.dies(&client);
+    let moved = Client { node: 1, ..client };
+    world.alive.push(moved.clone());
+    world.pass(7000);
+    world.told(&moved);
+    moved
+}
+
+#[test]
+fn a_process_that_takes_over_its_node_knows_by_whom_a_client_is_reached() {
+    let mut world = World::of(2);
+    let client = moved(&mut world);
+    let other = world.client(0, at(2));
+    world.take_over(0);
+    // Before it has said anything.
+    world.connect(&other, &client.id, 1);
+    assert_eq!(instructed(&world.told(&client)).len(), 1);
+    world.create(&client, "own", 4);
+    world.pass(3000);
+    assert_eq!(errors(&world.told(&client)), Vec::<String>::new());
+    assert_eq!(world.listed(&other), ["own"]);
+}
+
+#[test]
+fn a_process_that_takes_over_a_node_knows_whose_clients_speak_to_it() {
+    let mut world = World::of(2);
+    let client = moved(&mut world);
+    world.take_over(1);
+    // Before it has said anything.
+    world.create(&client, "own", 4);
+    assert_eq!(world.listed(&client), ["own"]);
+    assert_eq!(errors(&world.told(&client)), Vec::<String>::new());
+}
+
 #[test]
 fn nobody_is_moved_who_is_there() {
     let mut world = World::of(2);
@@ -117,6 +154,16 @@ fn who_has_proven_nothing_makes_no_node_speak_to_another() {
     let near = Client { node: 1, at: SocketAddr::new(client.at.ip(), 4242), ..client.clone() };
     let before = world.messages;
     (0..20_000).for_each(|_| world.keep_alive(&near));
+    let asked = world.messages - before;
+    assert!((500..2000).contains(&asked), "{asked}");
+    // Others have their own share, and all of them have no more than what is for all.
+    let clients: Vec<Client> = (10..30).map(|n| world.client(0, at(n))).collect();
+    let before = world.messages;
+    for client in &clients {
+        let near = SocketAddr::new(client.at.ip(), 4242);
+        let near = Client { node: 1, at: near, ..client.clone() };
+        (0..2000).for_each(|_| world.keep_alive(&near));
+    }
     let asked = world.messages - before;
     assert!((7000..9000).contains(&asked), "{asked}");
 }

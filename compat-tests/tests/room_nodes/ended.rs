@@ -72,15 +72,22 @@ fn a_room_whose_node_was_away_for_a_while_has_its_members() {
 
 #[test]
 fn a_process_that_takes_over_a_node_knows_by_whom_its_peers_are_reached() {
-    let mut world = World::of(2);
+    let mut world = World::of(3);
     let host = world.get_in(1, peer(1), "rh:one");
-    let client = world.get_in(0, peer(2), &format!("jr:{}", host.room));
-    world.take_over(1);
-    world.pass(1000);
-    assert_eq!(world.listed(0, ""), ["one"]);
-    world.told(0, client.at);
-    assert_eq!(world.answer(1, host.at, "rn:uno"), "rn:uno");
-    assert_eq!(world.told(0, client.at), ["rn:uno"], "before it has said anything");
+    let before = world.get_in(2, peer(2), &format!("jr:{}", host.room));
+    // It has come by another one before, which still knows of it.
+    let client = world.enter(0, before.at, &format!("jr:{}", host.room));
+    world.prove(&client);
+    for (millis, name) in [(0, "uno"), (2000, "eins")] {
+        world.told(0, client.at);
+        world.take_over(1);
+        world.pass(millis);
+        assert_eq!(world.answer(1, host.at, &format!("rn:{name}")), format!("rn:{name}"));
+        let told = world.told(0, client.at);
+        assert!(told.contains(&format!("rn:{name}")), "before it has said anything: {told:?}");
+    }
+    world.pass(100);
+    assert_eq!(world.listed(0, ""), ["eins"]);
     assert_eq!(world.answer(0, client.at, "ka"), "ka");
 }
 

@@ -8,8 +8,10 @@ use compat_tests::unplugged_nodes::Nodes;
 use punchd::server::Config;
 
 mod ended;
+mod forged;
 mod lists;
 mod members;
+mod moving;
 mod relayed;
 
 /// Nodes with rooms.

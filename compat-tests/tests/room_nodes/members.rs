@@ -118,6 +118,33 @@ fn who_is_kicked_hears_of_it_by_his_node() {
 }
 
 #[test]
+fn who_was_kicked_out_of_a_room_gets_into_the_next_of_any_node() {
+    // The next one is at the same node, at his own, or at a third one.
+    for next in [1, 0, 2] {
+        let mut world = World::of(3);
+        let other = world.get_in(next, peer(3), "rh:other");
+        // The newest come first.
+        let host = world.get_in(1, peer(1), "rh:one");
+        let client = world.get_in(0, peer(2), &format!("jr:{}", host.room));
+        let kick = format!("kc:id:{}:{}", client.id, host.key);
+        assert_eq!(world.answer(1, host.at, &kick), format!("kc:id:{}", client.id));
+        world.pass(3000);
+        world.told(0, client.at);
+        let place = world.get_in(0, client.at, "qj");
+        assert_eq!(place.room, other.room);
+        assert_eq!(world.answer(0, client.at, &format!("ka:{}", place.key)), "ka");
+        // He is told of that one again.
+        let again = world.ask(0, client.at, "qj");
+        assert!(again[0].starts_with(&format!("jr:{}:{}", other.room, place.id)), "{again:?}");
+        world.ask(0, client.at, &format!("lr:{}", place.key));
+        world.ask(next, other.at, &format!("cr:{}", other.key));
+        world.pass(3000);
+        world.told(0, client.at);
+        assert_eq!(world.answer(0, client.at, "qj"), "er:qj:noroom", "there is no other");
+    }
+}
+
+#[test]
 fn a_mesh_reaches_over_nodes_and_its_room_outlives_its_host() {
     let mut world = World::of(3);
     let host = world.get_in(1, peer(1), "rh:one:mesh:migrate");

@@ -51,7 +51,7 @@ use id::Uuid;
 use introducing::{Joiner, Told};
 use lobbies::{Lobbies, client_list};
 use message::{ConnectRequest, Content, Endpoint, LobbyListRequest, Message, RegisterRequest};
-use nodes::Nodes;
+use nodes::{Losses, Nodes};
 use serde::{Deserialize, Serialize};
 
 /// What the owner decides.
@@ -412,12 +412,23 @@ impl Dialect for Natpunch {
     fn save(&self, to: &mut Saving<'_>) {
         to.write(self);
         to.table("nodes", &self.known_of_nodes());
+        to.table("ways", &self.clients.ways());
+        to.table("leads", self.nodes.leads());
+        to.table("losses", &self.nodes.losses());
     }
 
     fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
         self.restore(cx.now.instant, from.read()?);
-        // One without it has known no other nodes.
+        // One without these has known no other nodes.
         self.restore_nodes(cx, from.table("nodes").unwrap_or_default());
+        let ways: Vec<(Uuid, NodeId)> = from.table("ways").unwrap_or_default();
+        let there = ways.into_iter().filter(|(_, node)| cx.shared.nodes.has(*node));
+        self.clients.restore_ways(there);
+        if let Ok(leads) = from.table("leads") {
+            self.nodes.restore_leads(leads, |node| cx.shared.nodes.has(node));
+        }
+        let losses: Vec<Losses> = from.table("losses").unwrap_or_default();
+        self.nodes.restore_losses(losses, |node| cx.shared.nodes.has(node));
         Ok(())
     }
 }

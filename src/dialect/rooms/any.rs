@@ -1,6 +1,7 @@
 //! `qj`: any room that fits.
 
 use super::message::Reason;
+use super::nodes::give_back;
 use super::options::Options;
 use super::{Id, Rooms, Turn, filter};
 use crate::limits;
@@ -28,9 +29,10 @@ impl Rooms {
             return Ok(());
         }
         let mut last = Reason::NoRoom;
-        let (rooms, is_all) = match turn.rooms.is_empty() {
-            true => self.fitting(turn, &game, options)?,
-            false => (std::mem::take(&mut turn.rooms), true),
+        let is_chosen = !turn.handed.rooms.is_empty();
+        let (rooms, is_all) = match is_chosen {
+            true => (std::mem::take(&mut turn.handed.rooms), true),
+            false => self.fitting(turn, &game, options)?,
         };
         if !is_all {
             turn.bound = Refusal::Unproven;
@@ -46,8 +48,13 @@ impl Rooms {
             }
             match self.join_room(turn, room, &game, options) {
                 Err(reason @ (Reason::Busy | Reason::Full | Reason::Family)) => last = reason,
+                // Of a room of this node the one that has chosen it does not know that.
+                Err(Reason::Kicked | Reason::Locked | Reason::NoRoom | Reason::BadKey) => {}
                 other => return other,
             }
+        }
+        if is_chosen && last == Reason::NoRoom && give_back(turn, &rooms) {
+            return Ok(());
         }
         Err(last)
     }
@@ -67,16 +74,19 @@ impl Rooms {
         let of_both_families = turn.cx.shared.relay.joins_families_anywhere(turn.cx.now);
         let rooms = self.table.listed_after(game, None, addr, of_both_families);
         let (mut fitting, mut looked_at) = (Vec::new(), 0);
+        let tried = turn.handed.tried.as_ref().map_or(0, Vec::len);
+        let most = limits::ROOMS_TRIED.saturating_sub(tried);
         for room in rooms.into_iter().flatten().take(look.most) {
+            if fitting.len() >= most {
+                break;
+            }
             looked_at += 1;
             if filter.fits(|key| room.data.get(key), room.looks.is_free())
                 && !room.looks.has_password
                 && !self.is_barred(room.id, turn.from)
+                && !turn.handed.has_tried(room.id)
             {
                 fitting.push(room.id);
-            }
-            if fitting.len() >= limits::ROOMS_TRIED {
-                break;
             }
         }
         self.looking.note(now, look, looked_at);

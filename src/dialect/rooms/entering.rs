@@ -360,7 +360,8 @@ impl Rooms {
     pub(super) fn answer_place(&mut self, turn: &mut Turn<'_, '_>, id: Id) {
         let Some(peer) = self.table.peer(id) else { return };
         let Some(room) = self.table.room(peer.room) else { return };
-        let to = To::from(peer);
+        // What it is told otherwise goes where it has shown its key; but it may not reach that node any more.
+        let to = To { via: turn.via, ..To::from(peer) };
         let own = Answer::Own(id, peer.key);
         if peer.is_host {
             let hosting = Answer::Hosting(room.id, room.code);

@@ -10,7 +10,7 @@ use super::list::{self, End};
 use super::message::{self, Answer, Bad, Reason, Request, Verb};
 use super::options::Options;
 use super::table::Status;
-use super::{Rooms, Turn, filter};
+use super::{Handed, Rooms, Turn, filter};
 use crate::dialect::route::Route;
 use crate::dialect::{Context, Name};
 use crate::introductions::journal::Attempt;
@@ -26,7 +26,7 @@ impl Rooms {
         cx: &mut Context<'_>,
         via: Route,
         (from, data): (SocketAddr, &[u8]),
-        (rooms, needs_key): (Vec<Id>, bool),
+        handed: Handed,
     ) {
         let now = cx.now.instant;
         cx.shared.credits.received(now, from.ip(), data.len());
@@ -39,8 +39,7 @@ impl Rooms {
             is_signed: false,
             bound: Refusal::Requests,
             admitted_by: None,
-            rooms,
-            needs_key,
+            handed,
         };
         let (verb, result) = match Request::read_with_key(data) {
             Err(Bad::Foreign) => {

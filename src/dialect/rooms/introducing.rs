@@ -142,9 +142,13 @@ impl Rooms {
     }
 
     /// `ka`: the sender is there. By `noroom` it is asked for its key, if it has moved and somebody
-    /// cannot be told of that before, or if somebody who may be another has given up its place.
+    /// cannot be told of that before, or if somebody who may be another has given up its place, or comes by another
+    /// node than it does.
     pub(super) fn keep_alive(&mut self, turn: &mut Turn<'_, '_>) -> Result<(), Reason> {
         let peer = self.place(turn)?;
+        if !peer.comes_by(turn.via) {
+            return Err(Reason::NoRoom);
+        }
         if !peer.proved {
             let (id, has_moved) = (peer.id, peer.came_by.is_some());
             if !self.try_again(turn, id) && has_moved

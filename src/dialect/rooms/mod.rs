@@ -194,10 +194,26 @@ struct Turn<'a, 'b> {
     bound: Refusal,
     /// The key or the name of a game by which it was admitted, where not everybody is.
     admitted_by: Option<String>,
-    /// The rooms that its node has chosen for it, if another one has passed it on.
+    /// What another node has said of it.
+    handed: Handed,
+}
+
+/// What a node says of a request that it passes on, or gives back.
+#[derive(Debug, Default)]
+struct Handed {
+    /// `qj`: the rooms that it has chosen.
     rooms: Vec<Id>,
-    /// And it has a place elsewhere that it leaves only with its key.
+    /// `qj`: those in which there is no place, as their nodes have said; none: it cannot be given back.
+    tried: Option<Vec<Id>>,
+    /// It has a place elsewhere that it leaves only with its key.
     needs_key: bool,
+}
+
+impl Handed {
+    /// Whether there is no place in a room, as its node has said.
+    fn has_tried(&self, room: Id) -> bool {
+        self.tried.as_ref().is_some_and(|tried| tried.contains(&room))
+    }
 }
 
 impl Turn<'_, '_> {
@@ -362,7 +378,7 @@ impl Dialect for Rooms {
         if from.port() == 0 {
             return;
         }
-        self.take(cx, via.into(), (from, data), (Vec::new(), false));
+        self.take(cx, via.into(), (from, data), Handed::default());
         self.leave_elsewhere(cx, from);
     }
 
@@ -428,6 +444,7 @@ impl Dialect for Rooms {
         to.write(self);
         to.table("nodes", &self.known_of_nodes());
         to.table("leads", self.nodes.forwarding());
+        to.table("ways", &self.table.ways());
     }
 
     fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
@@ -436,6 +453,9 @@ impl Dialect for Rooms {
         if let (Ok(known), Ok(forwarding)) = (from.table("nodes"), from.table("leads")) {
             self.restore_nodes(cx, known, forwarding);
         }
+        let mut ways: Option<Vec<(Id, NodeId)>> = from.table("ways").ok();
+        ways.iter_mut().for_each(|ways| ways.retain(|(_, node)| cx.shared.nodes.has(*node)));
+        self.table.restore_ways(ways);
         Ok(())
     }
 }

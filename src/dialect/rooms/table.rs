@@ -422,7 +422,7 @@ impl Table {
             return;
         }
         peer.heard = now;
-        peer.via = via;
+        (peer.via, peer.has_lost_way) = (via, false);
         self.silent.arm(now, id);
         self.doubted.cancel(&id);
         // Who has shown a key elsewhere has not been forged.
@@ -431,11 +431,15 @@ impl Table {
         }
     }
 
-    /// The same, if others may not have sent it in its name.
+    /// The same, if others may not have sent it in its name. Without its key it leads to no other node what a peer is
+    /// told that has shown one.
     pub(super) fn heard_from(&mut self, now: Instant, id: Id, via: Route, is_signed: bool) {
-        if is_signed || self.peer(id).is_some_and(|peer| !peer.lives_by_key) {
-            self.heard(now, id, via);
-        }
+        let Some(peer) = self.peer(id).filter(|peer| is_signed || !peer.lives_by_key) else {
+            return;
+        };
+        let stays = !is_signed && peer.proved && !peer.has_lost_way && !peer.comes_by(via);
+        let via = if stays { peer.via } else { via };
+        self.heard(now, id, via);
     }
 
     /// A request came from this peer that shows that it is where it seems to be.

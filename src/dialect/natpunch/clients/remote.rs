@@ -167,6 +167,23 @@ impl Clients {
         Some(*client)
     }
 
+    /// By which nodes clients of this one are reached, for another process.
+    pub(in crate::dialect::natpunch) fn ways(&self) -> Vec<(Uuid, NodeId)> {
+        self.all.iter().filter_map(|(id, client)| Some((*id, client.via.node?))).collect()
+    }
+
+    /// Goes on with what another process knew of that.
+    pub(in crate::dialect::natpunch) fn restore_ways(
+        &mut self,
+        ways: impl IntoIterator<Item = (Uuid, NodeId)>,
+    ) {
+        for (id, node) in ways {
+            if let Some(client) = self.all.get_mut(&id) {
+                client.via.node = Some(node);
+            }
+        }
+    }
+
     /// Nobody is reached by way of this node any more.
     pub(in crate::dialect::natpunch) fn forget_ways(&mut self, node: NodeId) {
         for client in self.all.values_mut().filter(|client| client.via.node == Some(node)) {

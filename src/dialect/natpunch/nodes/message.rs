@@ -19,6 +19,14 @@ pub(in crate::dialect::natpunch) struct Known {
     pub(super) all: Vec<Told>,
 }
 
+/// How often this node has lost another one, and that one this node, as it has said.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::dialect::natpunch) struct Losses {
+    pub(super) node: NodeId,
+    pub(super) own: Option<u64>,
+    pub(super) heard: Option<u64>,
+}
+
 /// Something that is told.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Message {

@@ -11,26 +11,26 @@
 //! * When a node is gone its clients leave all lobbies, its lobbies end, and clients here that were in one are told so.
 //!   The same is done at a node that hears that another one has lost it, so that both come to the same.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use log::warn;
 use prost::Message as _;
 
 use self::meeting::Asked;
-pub(super) use self::message::Known;
+pub(super) use self::message::{Known, Losses};
 use self::message::{Message, Said, Told};
 use super::id::Uuid;
 use super::message::{Content, Message as Datagram};
 use super::{Natpunch, clients, leaving, lobbies};
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
+use crate::dialect::forgeable::Forgeable;
 use crate::dialect::replication::{Replication, ToTell, Update};
 use crate::dialect::rounds::{Full, Rounds};
 use crate::dialect::{Context, Name, Outbox, Via};
 use crate::hash::Map;
 use crate::limits::{self, cluster as bounds};
-use crate::rates::Rates;
 use crate::state;
 use crate::timers::{LogThrottle, Timers};
 
@@ -45,6 +45,9 @@ pub(super) struct Nodes {
     rounds: Rounds,
     /// Clients and lobbies of other nodes that may be gone: a few are looked at in a turn.
     leaving: VecDeque<Uuid>,
+    /// Those of nodes that had lost this one, which are there and have forgotten who was in what: the same is done with
+    /// them.
+    lost: BTreeSet<Uuid>,
     /// How often this node has lost each of the others, and they this one.
     losses: Map<NodeId, u64>,
     heard_losses: Map<NodeId, u64>,
@@ -57,7 +60,7 @@ pub(super) struct Nodes {
     /// Who may be, as something of them was passed on.
     maybe: Timers<SocketAddr, NodeId>,
     /// How much is passed on of those who may be forged.
-    forgeable: Rates,
+    forgeable: Forgeable,
     /// Clients in lobbies that another process has known, and until when they are waited for.
     unclaimed: Map<Uuid, Vec<Uuid>>,
     claims_end: Option<Instant>,
@@ -71,13 +74,14 @@ impl Default for Nodes {
             replication: Replication::default(),
             rounds: Rounds::default(),
             leaving: VecDeque::new(),
+            lost: BTreeSet::new(),
             losses: Map::default(),
             heard_losses: Map::default(),
             asked: Timers::new(bounds::ANSWER_WAIT),
             wanted: Timers::new(bounds::ANSWER_WAIT),
             leads: Timers::new(limits::NATPUNCH_SILENCE),
             maybe: Timers::new(bounds::ANSWER_WAIT),
-            forgeable: Rates::new(bounds::PASSED, 1),
+            forgeable: Forgeable::default(),
             unclaimed: Map::default(),
             claims_end: None,
             unreadable: LogThrottle::default(),
@@ -89,7 +93,8 @@ impl Default for Nodes {
 impl Nodes {
     /// When something has to be done for other nodes.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        let now = self.leaving.front().map(|_| Instant::default());
+        let is_behind = !self.leaving.is_empty() || !self.lost.is_empty();
+        let now = is_behind.then(Instant::default);
         let timers = [self.wanted.next(), self.leads.next(), self.maybe.next()];
         earliest([
             now,
@@ -98,6 +103,43 @@ impl Nodes {
             self.claims_end,
             earliest(timers),
         ])
+    }
+
+    /// How often nodes have lost each other, for another process: else who is told of fewer than before does not know
+    /// that there was one more.
+    pub(super) fn losses(&self) -> Vec<Losses> {
+        let nodes = self.losses.keys().chain(self.heard_losses.keys());
+        let nodes: BTreeSet<NodeId> = nodes.copied().collect();
+        let of = |node| Losses {
+            node,
+            own: self.losses.get(&node).copied(),
+            heard: self.heard_losses.get(&node).copied(),
+        };
+        nodes.into_iter().map(of).collect()
+    }
+
+    /// Goes on with what another process knew of that.
+    pub(super) fn restore_losses(&mut self, all: Vec<Losses>, is_there: impl Fn(NodeId) -> bool) {
+        for Losses { node, own, heard } in all.into_iter().filter(|losses| is_there(losses.node)) {
+            self.losses.extend(own.map(|own| (node, own)));
+            self.heard_losses.extend(heard.map(|heard| (node, heard)));
+        }
+    }
+
+    /// Of which node those are a client who speak to this one, for another process.
+    pub(super) fn leads(&self) -> &Timers<SocketAddr, NodeId> {
+        &self.leads
+    }
+
+    /// Goes on with what another process knew of that.
+    pub(super) fn restore_leads(
+        &mut self,
+        saved: Timers<SocketAddr, NodeId>,
+        is_there: impl Fn(NodeId) -> bool,
+    ) {
+        self.leads.restore(saved);
+        let all: Vec<SocketAddr> = self.leads.keys().copied().collect();
+        all.into_iter().for_each(|at| _ = self.leads.cancel_if(at, |node| !is_there(*node)));
     }
 
     /// Whether who is at this endpoint is a client of another node, as that one says.
@@ -272,16 +314,11 @@ impl Natpunch {
             return;
         }
         // There its clients have left the lobbies of this one, and the clients of this one its own.
-        for id in self.clients.elsewhere(|of, _| of == node) {
-            let lobbies = self.clients.get(id).map_or(Vec::new(), |client| client.lobbies.clone());
-            for lobby in lobbies {
-                self.clients.exit(id, lobby);
-                self.take_out(cx, lobby, id);
-            }
-        }
-        for id in self.lobbies.elsewhere(|of, _| of == node) {
-            self.tell_end(cx, id);
-        }
+        let clients = self.clients.elsewhere(|of, _| of == node);
+        let clients = clients.into_iter().filter(|id| self.members_with(*id) > 0);
+        let lost: Vec<Uuid> = clients.chain(self.lobbies.elsewhere(|of, _| of == node)).collect();
+        self.nodes.lost.extend(lost);
+        self.sweep(cx);
     }
 
     /// Whether there is something that others have not been told.
@@ -375,6 +412,7 @@ impl Natpunch {
             if self.nodes.rounds.is_others((of, round), node) {
                 return;
             }
+            self.settle(cx, id);
             self.nodes.rounds.remove(of, self.lobbies.strings_of(id));
             if of != node {
                 self.tell_end(cx, id);
@@ -424,6 +462,7 @@ impl Natpunch {
             self.nodes.rounds.remove(node, self.clients.strings_of(id));
             self.forget_elsewhere(cx, id);
         } else if self.lobbies.told_by(id).is_some_and(|(of, _)| of == node) {
+            self.settle(cx, id);
             self.nodes.rounds.remove(node, self.lobbies.strings_of(id));
             // Who was in it has been told.
             self.drop_lobby(id);
@@ -467,18 +506,49 @@ impl Natpunch {
         self.nodes.leaving.extend(lobbies.into_iter().chain(clients));
     }
 
-    /// Takes a few of those away that are gone.
+    /// Takes a few of those away that are gone, or were lost: as many as there is time to tell others of.
     fn sweep(&mut self, cx: &mut Context<'_>) {
-        for _ in 0..bounds::PART_ENTRIES {
+        let mut told = 0;
+        while told < limits::NATPUNCH_TOLD_AT_ONCE {
+            if let Some(id) = self.nodes.lost.first().copied() {
+                told += 1 + self.members_with(id);
+                self.settle(cx, id);
+                continue;
+            }
             let Some(id) = self.nodes.leaving.pop_front() else { break };
+            told += 1;
             // It may have been told since.
             let told_by = self.clients.told_by(id).or_else(|| self.lobbies.told_by(id));
             if let Some((node, round)) = told_by
                 && self.nodes.rounds.is_gone(node, round)
             {
+                told += self.members_with(id);
                 self.tell_end(cx, id);
                 self.take_away(cx, node, id);
             }
+        }
+    }
+
+    /// How many are in a lobby, or in the lobbies of a client.
+    fn members_with(&self, id: Uuid) -> usize {
+        let of_client = self.clients.get(id).map_or(&[][..], |client| &client.lobbies);
+        let lobbies = of_client.iter().chain([&id]).filter_map(|lobby| self.lobbies.seen(*lobby));
+        lobbies.map(|lobby| lobby.members.len()).sum()
+    }
+
+    /// At its node a client has left the lobbies of this one, or the clients of this one a lobby: so it is here, before
+    /// anything else happens to it.
+    pub(super) fn settle(&mut self, cx: &mut Context<'_>, id: Uuid) {
+        if !self.nodes.lost.remove(&id) {
+            return;
+        }
+        let lobbies = match self.clients.get(id) {
+            Some(client) if !self.clients.is_own(id) => client.lobbies.clone(),
+            _ => return self.tell_end(cx, id),
+        };
+        for lobby in lobbies {
+            self.clients.exit(id, lobby);
+            self.take_out(cx, lobby, id);
         }
     }
 

@@ -54,6 +54,7 @@ impl Natpunch {
         (id, node): (Uuid, NodeId),
         request: &JoinLobbyRequest,
     ) {
+        self.settle(cx, id);
         let Some(client) = self.clients.get(who) else { return };
         let is_new = !client.lobbies.contains(&id);
         if is_new && client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
@@ -81,6 +82,7 @@ impl Natpunch {
         if self.clients.node_of(id) != Some(node) {
             return;
         }
+        self.settle(cx, id);
         let from = Sender { via: Route::default(), peer, of: Some((node, id)) };
         match decode(data) {
             Some(Content::JoinLobbyRequest(request)) => self.join(cx, from, &request),
@@ -100,7 +102,10 @@ impl Natpunch {
         data: &[u8],
     ) -> bool {
         let at = from.peer;
-        if self.nodes.replication.is_alone() || self.clients.is_proven(at) {
+        // To those that another process has known everything is still to be told.
+        let are_there =
+            !self.nodes.replication.is_alone() || self.nodes.rounds.nodes().next().is_some();
+        if !are_there || self.clients.is_proven(at) {
             return false;
         }
         let sure = self.nodes.leads.get(&at).copied();
@@ -116,7 +121,7 @@ impl Natpunch {
                 if client.endpoint.ip() != at.ip() {
                     return false;
                 }
-                if !self.nodes.forgeable.allow_source(cx.now.instant, ()) {
+                if !self.nodes.forgeable.allow(cx.now.instant, at.ip()) {
                     return true;
                 }
                 let maybe = &mut self.nodes.maybe;

@@ -29,6 +29,18 @@ pub(super) enum Message {
     /// A request of somebody who speaks to this node and is, or wants to be, in a room of the other one.
     #[serde(rename = "q")]
     Request(Passed),
+    /// `qj` that the other node has passed on, for whom there is no place in these rooms.
+    #[serde(rename = "n")]
+    GiveBack {
+        #[serde(rename = "a")]
+        at: SocketAddr,
+        #[serde(rename = "v")]
+        via: Via,
+        #[serde(rename = "d", with = "crate::state::bytes")]
+        data: Vec<u8>,
+        #[serde(rename = "t")]
+        tried: Vec<Id>,
+    },
     /// The other node is to send this to somebody who speaks to it.
     #[serde(rename = "s")]
     Send {
@@ -69,6 +81,9 @@ pub(super) struct Passed {
     /// For `qj`: the rooms to be tried.
     #[serde(default, rename = "t", skip_serializing_if = "Vec::is_empty")]
     pub(super) rooms: Vec<Id>,
+    /// And those in which there is no place for it. None: this node is of a version that takes nothing back.
+    #[serde(default, rename = "n", skip_serializing_if = "Option::is_none")]
+    pub(super) tried: Option<Vec<Id>>,
     /// It has a place elsewhere that it leaves for another only when it shows the key of that.
     #[serde(default, rename = "k")]
     pub(super) needs_key: bool,
@@ -99,8 +114,14 @@ impl Message {
         let is_fine = |at: &SocketAddr| at.port() != 0 && at.ip().to_canonical() == at.ip();
         match self {
             Self::Begin | Self::Rooms { .. } | Self::Gone { .. } | Self::End => true,
-            Self::Request(Passed { at, data, rooms, .. }) => {
-                is_fine(at) && data.len() <= LONGEST_REQUEST && rooms.len() <= limits::ROOMS_TRIED
+            Self::Request(Passed { at, data, rooms, tried, .. }) => {
+                let tried = tried.as_ref().map_or(0, Vec::len);
+                let is_short = data.len() <= LONGEST_REQUEST;
+                is_fine(at) && is_short && rooms.len() + tried <= limits::ROOMS_TRIED
+            }
+            Self::GiveBack { at, data, tried, .. } => {
+                let is_short = data.len() <= LONGEST_REQUEST;
+                is_fine(at) && is_short && tried.len() <= limits::ROOMS_TRIED
             }
             Self::Send { at, data, .. } => is_fine(at) && data.len() <= LONGEST_ANSWER,
             Self::Place { at, .. } | Self::Elsewhere { at } => is_fine(at),

@@ -26,15 +26,16 @@ pub(super) use self::forwarding::ForwardingEntry;
 pub(super) use self::forwarding::ForwardingTable;
 use self::message::Message;
 pub(super) use self::message::{Held, Known};
+pub(super) use self::passing::give_back;
 use super::field::Id;
 use super::table::Told;
 use super::{Context, Name, Rooms, Via};
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
 use crate::dialect::Keeping;
+use crate::dialect::forgeable::Forgeable;
 use crate::dialect::replication::{Replication, ToTell, Update};
 use crate::limits::cluster as bounds;
-use crate::rates::Rates;
 use crate::state;
 use crate::timers::LogThrottle;
 
@@ -51,7 +52,7 @@ pub(super) struct Nodes {
     replication: Replication<Id>,
     forwarding: ForwardingTable,
     /// How many requests are passed on of those who may be forged.
-    forgeable: Rates,
+    forgeable: Forgeable,
     unreadable: LogThrottle,
 }
 
@@ -60,7 +61,7 @@ impl Nodes {
         Self {
             replication: Replication::default(),
             forwarding: ForwardingTable::new(silence),
-            forgeable: Rates::new(bounds::PASSED, 1),
+            forgeable: Forgeable::default(),
             unreadable: LogThrottle::default(),
         }
     }
@@ -168,6 +169,9 @@ impl Rooms {
             }
             Message::End => self.table.end_round(node),
             Message::Request(passed) => self.take_from_node(cx, node, passed),
+            Message::GiveBack { at, via, data, tried } => {
+                self.go_on(cx, node, (via, at), (&data, tried));
+            }
             Message::Send { at, via, data } => {
                 cx.out.udp(via, at, |bytes| bytes.extend_from_slice(&data));
             }

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use super::super::leaving::Why;
 use super::super::message::{Reason, Request};
 use super::super::options::Options;
-use super::super::{Context, Rooms, Turn};
+use super::super::table::Peer;
+use super::super::{Context, Handed, Rooms, Turn};
 use super::forwarding::ForwardingEntry;
 use super::message::{Held, Message, Passed};
 use super::tell;
 use crate::cluster::{NodeId, Whom};
+use crate::dialect::Via;
 use crate::dialect::rooms::field::Id;
 use crate::dialect::route::Route;
 
@@ -84,13 +86,15 @@ impl Rooms {
 
     /// Where somebody may find a place by its ID and key that is not at this node.
     fn node_of_peer(&self, turn: &Turn<'_, '_>, id: Id) -> Option<NodeId> {
-        let is_there = |entry: &&ForwardingEntry| self.nodes.replication.is_there(entry.node);
-        if let Some(entry) = self.nodes.forwarding.of(id).filter(is_there) {
-            return Some(entry.node);
+        let is_there = |node: &NodeId| self.nodes.replication.is_there(*node);
+        let has_it = self.nodes.forwarding.of(id).map(|entry| entry.node);
+        if let Some(node) = has_it.filter(is_there) {
+            return Some(node);
         }
-        let entry = self.nodes.entry(turn.from)?;
+        // That of the place that it has had may be gone, and the one that it has asked since is not.
+        let entry = self.nodes.forwarding.get(turn.from)?;
         let left = entry.left.filter(|left| left.id == id).map(|left| left.node);
-        Some(left.or(entry.asked).unwrap_or(entry.node))
+        [left, entry.asked, Some(entry.node)].into_iter().flatten().find(is_there)
     }
 
     /// Whether a place at another node may be kept for who sent a request, as he has come by another one since, or
@@ -102,7 +106,7 @@ impl Rooms {
 
     /// Whether he has a place at another node that is left for another only with its key.
     pub(in crate::dialect::rooms) fn signs_elsewhere(&self, turn: &Turn<'_, '_>) -> bool {
-        turn.needs_key || self.nodes.held(turn.from).is_some_and(|held| held.signs)
+        turn.handed.needs_key || self.nodes.held(turn.from).is_some_and(|held| held.signs)
     }
 
     /// Passes a request on to the node of a room.
@@ -116,8 +120,7 @@ impl Rooms {
         let before = self.nodes.forwarding.get(at).copied();
         let known = before.filter(|entry| entry.node == node).and_then(|entry| entry.held);
         let is_proved = known.is_some_and(|held| held.proved);
-        // All of them together, so that a flood of these leaves the others their way.
-        if !is_proved && !self.nodes.forgeable.allow_source(now, ()) {
+        if !is_proved && !self.nodes.forgeable.allow(now, at.ip()) {
             return;
         }
         // It is answered there.
@@ -136,8 +139,25 @@ impl Rooms {
         let needs_key =
             own.is_some_and(|peer| peer.signs) || elsewhere.is_some_and(|held| held.signs);
         let data = turn.data.into();
-        let passed = Passed { at, via, data, rooms, needs_key, held: known };
+        let tried = Some(turn.handed.tried.take().unwrap_or_default());
+        let passed = Passed { at, via, data, rooms, tried, needs_key, held: known };
         tell(turn.cx, Whom::Node(node), &Message::Request(passed));
+    }
+
+    /// Another node has found no place for who wants any room: this one goes on with the other rooms.
+    pub(super) fn go_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        node: NodeId,
+        (via, at): (Via, SocketAddr),
+        (data, tried): (&[u8], Vec<Id>),
+    ) {
+        let entry = self.nodes.forwarding.get(at);
+        if entry.is_some_and(|entry| entry.node == node || entry.asked == Some(node)) {
+            let handed = Handed { tried: Some(tried), ..Handed::default() };
+            self.take(cx, via.into(), (at, data), handed);
+            self.leave_elsewhere(cx, at);
+        }
     }
 
     /// The room of another node in which who wants any room of a game is already.
@@ -146,17 +166,24 @@ impl Rooms {
         turn: &Turn<'_, '_>,
         options: &Options,
     ) -> Option<(NodeId, Id)> {
-        let ForwardingEntry { node, held, .. } = self.nodes.entry(turn.from)?;
+        let entry = self.nodes.entry(turn.from).filter(|_| self.may_pass_on(turn));
+        let ForwardingEntry { node, held, .. } = entry?;
         let room = held.as_ref()?.room;
+        if turn.handed.has_tried(room) {
+            return None;
+        }
         (self.table.game_of(room)? == &*turn.game(options)).then_some((*node, room))
     }
 
     /// Carries out what another node has passed on.
     pub(super) fn take_from_node(&mut self, cx: &mut Context<'_>, node: NodeId, passed: Passed) {
-        let Passed { at, via, data, rooms, needs_key, held: believed } = passed;
-        self.take(cx, Route { via, node: Some(node) }, (at, &data), (rooms, needs_key));
+        let Passed { at, via, data, rooms, tried, needs_key, held: believed } = passed;
+        let handed = Handed { rooms, tried, needs_key };
+        self.take(cx, Route { via, node: Some(node) }, (at, &data), handed);
         self.leave_elsewhere(cx, at);
-        let peer = self.table.peer_at(at).filter(|peer| peer.via.node == Some(node));
+        // For a place that anybody may have asked for, none is left that is left only with its key.
+        let is_told = |peer: &&Peer| peer.via.node == Some(node) && (peer.proved || !needs_key);
+        let peer = self.table.peer_at(at).filter(is_told);
         let held = peer.map(|peer| Held {
             id: peer.id,
             room: peer.room,
@@ -221,4 +248,18 @@ impl Rooms {
             self.end(cx, id, Why::Elsewhere);
         }
     }
+}
+
+/// `qj`: gives a request back to the node that has passed it on, if there is no place in the rooms that it has chosen.
+/// False: that one does not go on with it.
+pub(in crate::dialect::rooms) fn give_back(turn: &mut Turn<'_, '_>, rooms: &[Id]) -> bool {
+    let (Some(node), Some(mut tried)) = (turn.via.node, turn.handed.tried.take()) else {
+        return false;
+    };
+    tried.extend_from_slice(rooms);
+    let (at, via, data) = (turn.from, turn.via.via, turn.data.into());
+    // It is answered there.
+    turn.cx.shared.credits.take_back(at.ip(), turn.data.len());
+    tell(turn.cx, Whom::Node(node), &Message::GiveBack { at, via, data, tried });
+    true
 }

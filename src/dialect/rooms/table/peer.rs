@@ -28,6 +28,9 @@ pub(in crate::dialect::rooms) struct Peer {
     pub(in crate::dialect::rooms) status: Status,
     pub(in crate::dialect::rooms) endpoint: SocketAddr,
     pub(in crate::dialect::rooms) via: Route,
+    /// It was reached by a node that is gone: by which it is now shows what comes next, with its key or without.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::dialect::rooms) has_lost_way: bool,
     /// Told to this endpoint and to no other.
     pub(in crate::dialect::rooms) key: Key,
     /// The key it came to this endpoint with, if it was at another before.
@@ -75,6 +78,11 @@ impl Peer {
         self.proved || self.came_by.is_some()
     }
 
+    /// Whether what comes by this way comes by the node that the peer is reached by.
+    pub(in crate::dialect::rooms) fn comes_by(&self, via: Route) -> bool {
+        self.via.node == via.node
+    }
+
     /// It has ended a `ka` with its key. Once says little: by that it makes sure that others cannot
     /// act in its name.
     pub(in crate::dialect::rooms) fn note_signed_sign_of_life(&mut self, now: Instant) {
@@ -111,6 +119,7 @@ impl Peer {
             status: Status::Joining,
             endpoint,
             via,
+            has_lost_way: false,
             key,
             came_by: None,
             proved: false,

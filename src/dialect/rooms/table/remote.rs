@@ -184,15 +184,34 @@ impl Table {
         }
     }
 
-    /// Who is at this endpoint is reached by way of a node.
+    /// By which nodes peers are reached, for another process.
+    pub(in crate::dialect::rooms) fn ways(&self) -> Vec<(Id, NodeId)> {
+        self.peers.values().filter_map(|peer| Some((peer.id, peer.via.node?))).collect()
+    }
+
+    /// Goes on with what another process knew of that. One of an earlier version has not said it.
+    pub(in crate::dialect::rooms) fn restore_ways(&mut self, ways: Option<Vec<(Id, NodeId)>>) {
+        if ways.is_none() {
+            self.peers.values_mut().for_each(|peer| peer.has_lost_way = true);
+        }
+        for (id, node) in ways.into_iter().flatten() {
+            if let Some(peer) = self.peer_mut(id) {
+                peer.via.node = Some(node);
+            }
+        }
+    }
+
+    /// Who is at this endpoint is reached by way of a node, as that one says; it may have come by another one since.
     pub(in crate::dialect::rooms) fn set_way(
         &mut self,
         at: SocketAddr,
         id: Id,
         (via, node): (Via, NodeId),
     ) {
-        if let Some(peer) = self.peer_mut(id).filter(|peer| peer.endpoint == at) {
+        let peer = self.peer_mut(id).filter(|peer| peer.endpoint == at && peer.has_lost_way);
+        if let Some(peer) = peer {
             peer.via = Route { via, node: Some(node) };
+            peer.has_lost_way = false;
         }
     }
 
@@ -200,7 +219,7 @@ impl Table {
     /// before he is answered there.
     pub(in crate::dialect::rooms) fn forget_ways(&mut self, node: NodeId) {
         for peer in self.peers.values_mut().filter(|peer| peer.via.node == Some(node)) {
-            peer.via.node = None;
+            (peer.via.node, peer.has_lost_way) = (None, true);
             (peer.signed_ka, peer.lives_by_key) = (None, false);
         }
     }
