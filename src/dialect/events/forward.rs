@@ -38,6 +38,7 @@ impl Events {
         if let Some(guest) = self.guest(receiver) {
             // It is not at this node any more, where a peer of another one looks for it.
             let node = guest.node.filter(|_| self.guest(id).is_none()).ok_or_else(nobody)?;
+            self.charge_passed(cx.now.instant, id, event.length, node)?;
             return self.pass_on(cx, id, event, (node, receiver));
         }
         let conn = self.conns.get(receiver).ok_or_else(nobody)?;
@@ -92,7 +93,7 @@ impl Events {
 
     /// Passes a confirmation or an answer on to who waits for it. One that comes too late, or
     /// that nobody has asked for, is dropped.
-    pub(super) fn route_back(&mut self, id: ConnId, event: &Event<'_>, out: &mut Outbox) {
+    pub(super) fn route_back(&mut self, cx: &mut Context<'_>, id: ConnId, event: &Event<'_>) {
         let kind = match event.kind {
             Kind::Response => Kind::Request,
             _ => Kind::ConfirmPass,
@@ -101,8 +102,13 @@ impl Events {
         else {
             return;
         };
+        if let Some(node) = self.guest(route.sender).and_then(|guest| guest.node)
+            && let Err(fault) = self.charge_passed(cx.now.instant, id, event.length, node)
+        {
+            return self.fail_route(&route, &fault, cx.out);
+        }
         let Some(from) = self.peer(id).map(|peer| Arc::clone(&peer.id)) else { return };
-        self.send(route.sender, out, |bytes| event.write_on(bytes, &route.id, &from));
+        self.send(route.sender, cx.out, |bytes| event.write_on(bytes, &route.id, &from));
     }
 
     /// Whether a `confirm_pass` with a name is one that confirms: it has the ID and the name of one that

@@ -57,6 +57,8 @@ pub(super) struct Nodes {
     parts: Timers<NodeId>,
     /// How much each may be told of that.
     paces: Map<NodeId, Pace>,
+    /// How much peers here may say to those of each.
+    passed: Map<NodeId, Pace>,
     /// Peers and rooms of this node that have changed since others were told.
     untold: Untold<Leaving>,
     /// The peers of other nodes, by their tokens.
@@ -95,6 +97,7 @@ impl Default for Nodes {
             conns: Map::default(),
             parts: Timers::new(bounds::PART_EVERY),
             paces: Map::default(),
+            passed: Map::default(),
             untold: Untold::default(),
             guests: Map::default(),
             hidden: Vec::new(),

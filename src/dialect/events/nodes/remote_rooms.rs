@@ -3,6 +3,7 @@
 use log::debug;
 
 use super::message::Message;
+use super::replication::BESIDE;
 use super::{Event, Fault, Kind, Whom, tell};
 use crate::clock::Instant;
 use crate::cluster::NodeId;
@@ -39,6 +40,12 @@ impl Events {
         event: &Event<'_>,
         (node, receiver): (NodeId, ConnId),
     ) -> Result<(), Fault> {
+        if event.dest.is_none()
+            && let Some(conn) = self.conns.get(id)
+        {
+            let tokens = (event.length / bounds::ASKED_BYTES) as u32;
+            self.commands.charge(cx.now.instant, conn.addr.ip(), tokens);
+        }
         let number = self.await_node(cx, id, event, receiver)?;
         self.tell_speaker(cx, id);
         let Some(peer) = self.peer(id) else { return Ok(()) };
@@ -46,6 +53,30 @@ impl Events {
         let mut object = Vec::new();
         event.write_again(&mut object, &number);
         tell(cx.out, Whom::Node(node), &Message::Say { token, room, object });
+        Ok(())
+    }
+
+    /// Counts what a peer says to one of another node: for its address, so that none takes all that may be said to those
+    /// there, and for all.
+    ///
+    /// # Errors
+    /// If so much was said to peers of that node that it would drop the rest, and all else that it is told.
+    pub(in crate::dialect::events) fn charge_passed(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        length: usize,
+        node: NodeId,
+    ) -> Result<(), Fault> {
+        let pace = self.nodes.passed.entry(node).or_default();
+        if !pace.is_open(now) {
+            return Err(Fault::new("busy", "too much is said to peers of another node"));
+        }
+        pace.spend(now, BESIDE + length);
+        if let Some(conn) = self.conns.get(id) {
+            let tokens = (length / bounds::PASSED_BYTES) as u32;
+            self.passes.charge(now, conn.addr.ip(), tokens);
+        }
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use crate::dialect::events::{Context, Events, Outbox};
 use crate::limits::cluster as bounds;
 
 /// About how long a peer or a room is in a message, beside its strings.
-const BESIDE: usize = 100;
+pub(super) const BESIDE: usize = 100;
 
 impl Events {
     /// Another node is to be told everything.
