@@ -123,6 +123,36 @@ fn events_find_peers_of_other_nodes_and_answers_come_back() {
     assert_eq!(world.heard(&amy)[0]["error"]["code"], "no_such_peer");
 }
 
+/// What peers ask each other may have any name, that of a request to the server as well.
+#[test]
+fn who_asks_a_peer_to_join_or_leave_stays_in_its_room_at_another_node() {
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    let room = world.room(&bob, json!({"name": "r"}));
+    world.ask(&amy, "join_room", json!({"room": room})).unwrap();
+    for name in ["join_room", "quick_join", "leave_room", "delete_room"] {
+        for ends in ["answered", "gone", "late"] {
+            let carl = world.login(1, "carl");
+            world.say(&amy, &request(name, "7", "carl"));
+            let asked = world.heard(&carl).pop().unwrap();
+            let id = &asked["request_id"];
+            let answer = json!({"type": "response", "name": name, "data": 1, "request_id": id});
+            match ends {
+                "answered" => world.say(&carl, &answer),
+                "gone" => {}
+                _ => world.pass(31_000),
+            }
+            world.gone(&carl);
+            world.heard(&bob);
+            world.heard(&amy);
+            world.ask(&bob, "update_room", json!({"name": "new"})).unwrap();
+            assert_eq!(world.names(&amy), ["room_updated"], "{name} {ends}");
+            world.pass(1000);
+            assert_eq!(world.list(&bob, json!({}))[0]["players"], 2, "{name} {ends}");
+        }
+    }
+}
+
 #[test]
 fn who_does_not_read_is_busy_for_those_of_other_nodes() {
     let mut world = World::of(2);

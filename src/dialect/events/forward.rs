@@ -81,6 +81,7 @@ impl Events {
             receiver,
             id: event.id.into(),
             name: (&*event.name).into(),
+            is_of_node: false,
         };
         let number = self.routes.add(cx.now.instant, route);
         let (number, other) = number.map_err(|full| Fault::new("too_many", full.to_string()))?;

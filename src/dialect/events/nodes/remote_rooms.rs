@@ -167,7 +167,8 @@ impl Events {
             return;
         };
         // Who reads the answer may come into another room.
-        if matches!(&*route.name, "leave_room" | "delete_room") && !event.is_error() {
+        let leaves = route.is_of_node && matches!(&*route.name, "leave_room" | "delete_room");
+        if leaves && !event.is_error() {
             self.leave_remote_room(node, id);
         }
         self.send(id, out, |bytes| event.write_again(bytes, &route.id));
@@ -237,14 +238,14 @@ impl Events {
 
     /// A join of a room of another node is not answered in time: it counts for nothing, even if the answer comes.
     pub(in crate::dialect::events) fn give_join_up(&mut self, route: &Route, out: &mut Outbox) {
-        if JOINS.contains(&&*route.name) {
+        if route.is_of_node && JOINS.contains(&&*route.name) {
             self.be_in_none(route.sender, out);
         }
     }
 
     /// That somebody leaves a room of another node is not answered in time: it is in none all the same.
     pub(in crate::dialect::events) fn give_leave_up(&mut self, route: &Route, out: &mut Outbox) {
-        if &*route.name == "leave_room" {
+        if route.is_of_node && &*route.name == "leave_room" {
             self.be_in_none(route.sender, out);
         }
     }
