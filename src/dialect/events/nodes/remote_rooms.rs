@@ -47,7 +47,7 @@ impl Events {
             self.commands.charge(cx.now.instant, conn.addr.ip(), tokens);
         }
         let number = self.await_node(cx, id, event, receiver)?;
-        self.tell_speaker(cx, id);
+        self.tell_speaker(cx, id, node);
         let Some(peer) = self.peer(id) else { return Ok(()) };
         let (token, room) = (peer.token, peer.any_room());
         let mut object = Vec::new();
@@ -130,16 +130,16 @@ impl Events {
         news: bool,
     ) {
         let now = cx.now.instant;
-        self.tell_speaker(cx, id);
         let Some(peer) = self.peer_mut(id) else { return };
         let Some(remote) = &mut peer.remote else { return };
         if !news && now - remote.told < bounds::SOCKET_EVERY {
             return;
         }
         remote.told = now;
+        let node = remote.node;
         let (token, endpoint, local) = (peer.token, peer.endpoint, peer.local.clone());
-        let whom = Whom::Node(remote.node);
-        tell(cx.out, whom, &Message::Socket { token, endpoint, local });
+        self.tell_speaker(cx, id, node);
+        tell(cx.out, Whom::Node(node), &Message::Socket { token, endpoint, local });
     }
 
     /// Another node has something written to a peer of this one.
