@@ -10,6 +10,7 @@ use punchd::dialect::ConnId;
 use punchd::server::Config;
 use serde_json::{Value, json};
 
+mod dying;
 mod losses;
 mod peers;
 mod relayed;

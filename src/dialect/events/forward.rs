@@ -5,6 +5,7 @@ use std::sync::Arc;
 use log::debug;
 
 use super::event::{Event, Fault, Kind};
+use super::rooms::no_such_room;
 use super::routing::Route;
 use super::{Context, Events, KNOWN_PASSES, Outbox};
 use crate::dialect::ConnId;
@@ -129,11 +130,13 @@ impl Events {
 
     /// Tells those who wait for peers that are gone, so many in a turn as others do not notice.
     pub(super) fn fail_waits_for_gone(&mut self, out: &mut Outbox) {
-        let fault = Fault::new("peer_left", "the peer has left");
         for _ in 0..limits::FAILED_AT_ONCE {
             let Some(gone) = self.gone.front() else { return };
             match self.routes.pop_of(*gone) {
-                Some(route) => self.fail_route(&route, &fault, out),
+                Some(route) if route.is_of_node => self.fail_route(&route, &no_such_room(), out),
+                Some(route) => {
+                    self.fail_route(&route, &Fault::new("peer_left", "the peer has left"), out);
+                }
                 None => _ = self.gone.pop_front(),
             }
         }

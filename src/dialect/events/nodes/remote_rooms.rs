@@ -257,13 +257,6 @@ impl Events {
         }
     }
 
-    /// Tells those who wait for an answer of a node that is gone.
-    pub(super) fn fail_asked(&mut self, conn: ConnId, out: &mut Outbox) {
-        while let Some(route) = self.routes.pop_of(conn) {
-            self.fail_route(&route, &no_such_room(), out);
-        }
-    }
-
     /// In which rooms of other nodes peers are, for another process.
     pub(in crate::dialect::events) fn all_away(&self) -> Vec<(ConnId, NodeId, Option<u64>)> {
         let remote = |id: ConnId| {
@@ -276,8 +269,13 @@ impl Events {
     /// Goes on with that of another process, until the nodes have told it anew.
     pub(in crate::dialect::events) fn keep_away(
         &mut self,
+        now: Instant,
         all: Vec<(ConnId, NodeId, Option<u64>)>,
     ) {
+        // Their nodes may be gone.
+        if !all.is_empty() {
+            self.nodes.unclaimed = Some(now + bounds::CLAIM);
+        }
         for (id, node, room) in all {
             if let Some(peer) = self.peer_mut(id) {
                 let remote = RemoteMembership { node, room, round: 0, told: Instant::default() };
@@ -286,17 +284,34 @@ impl Events {
         }
     }
 
-    /// The rooms of a node are gone, but for those that peers were told of in this round: who was in one is in none.
-    pub(super) fn come_home(&mut self, node: NodeId, round: u32, out: &mut Outbox) {
+    /// The rooms of such nodes are gone, but for those that peers were told of in this round: who was in one is in none,
+    /// and is told so when it is its turn.
+    pub(super) fn come_home(&mut self, is_one: impl Fn(NodeId) -> bool) {
         for id in self.own_peers() {
-            let Some(peer) = self.peer_mut(id) else { continue };
-            // Who only waits for an answer is told so.
-            let is_gone = |remote: &mut Box<RemoteMembership>| {
-                remote.node == node && remote.round != round && remote.room.is_some()
-            };
-            if let Some(room) = peer.remote.take_if(is_gone).and_then(|remote| remote.room) {
-                self.tell_room_gone(id, room, out);
+            if let Some((token, node, _)) = self.lost_room(id)
+                && is_one(node)
+            {
+                self.nodes.homeless.push_back((token, node));
             }
+        }
+    }
+
+    /// By its token, a peer that is in a room of a node that is not there any more, unless it has been told of it anew.
+    fn lost_room(&self, id: ConnId) -> Option<(u128, NodeId, u64)> {
+        let peer = self.peer(id)?;
+        // Who only waits for an answer is told so.
+        let RemoteMembership { node, room, round, .. } = **peer.remote.as_ref()?;
+        self.nodes.is_gone(Some(node), round).then_some((peer.token, node, room?))
+    }
+
+    /// A peer's room at this node is gone, if it is still so.
+    pub(super) fn bring_home(&mut self, token: u128, node: NodeId, out: &mut Outbox) {
+        let Some(id) = self.tokens.get(&token).copied() else { return };
+        if let Some((_, of, room)) = self.lost_room(id)
+            && of == node
+        {
+            self.peer_mut(id).into_iter().for_each(|peer| peer.remote = None);
+            self.tell_room_gone(id, room, out);
         }
     }
 }
