@@ -255,7 +255,13 @@ impl Cluster {
         }
         let Some((id, n)) = self.find_or_add(now, from) else { return };
         let Some(node) = self.nodes.get_mut(n) else { return };
-        if node.is_there && incarnation < node.incarnation || !node.takes(now, bytes.len()) {
+        if node.is_there && incarnation < node.incarnation {
+            return;
+        }
+        // That it is there is little, and is not to be lost with what is too much.
+        let is_beat =
+            matches!(message.what, What::Hello { about, .. } if about.len() <= limits::ABOUT);
+        if !is_beat && !node.takes(now, bytes.len()) {
             return;
         }
         match message.what {

@@ -281,6 +281,21 @@ fn a_node_that_floods_is_not_heard() {
     assert!((most - 20..=most + 5).contains(&heard), "{heard}: two seconds' worth");
 }
 
+#[test]
+fn a_node_that_floods_is_still_there() {
+    let mut world = World::met();
+    let text = "x".repeat(100_000);
+    for _ in 0..10 {
+        world.wait(500);
+        let beats = world.posts(0);
+        (0..600).for_each(|_| world.say(0, &text));
+        let posts = world.posts(0);
+        world.give(1, &posts);
+        world.give(1, &beats);
+        assert_eq!(world.nodes[1].nodes[0].heard, world.now);
+    }
+}
+
 mod properties {
     use super::*;
     use proptest::prelude::*;

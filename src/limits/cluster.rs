@@ -102,13 +102,23 @@ pub const PASSED_OF_SOURCE: u32 = 200;
 /// same moment as a node has died.
 pub const PASSED_OF_SOURCE_SECONDS: u32 = 5;
 
+/// Bytes of what peers of events say to those of another node, or answer, that cost as much as one event between peers of
+/// one node: an address that may send 2000 of these a second has a quarter of what [`NEWS_BYTES`] leaves for all of a
+/// node, and has to wait for more.
+pub const PASSED_BYTES: usize = 256;
+
+/// Bytes of a request that is passed on to the node of a room which cost as much as another command. What a room needs
+/// to be told seldom takes as many.
+pub const ASKED_BYTES: usize = 1024;
+
 /// Bytes a second that are taken from a node, with two seconds' worth at once; what is more is lost, and asked for
 /// again. Two thirds of it are for news, see [`NEWS_BYTES`].
 pub const NODE_BYTES: u32 = 24_000_000;
 
 /// Bytes a second that the entries of one dialect may take which have changed, and again as many those that one node is
 /// told of first, each with two seconds' worth at once; what is more waits. Four dialects have entries, so all of
-/// them take two thirds of [`NODE_BYTES`]. Those that have ended, questions and what is passed on do not wait. A usual
+/// them take two thirds of [`NODE_BYTES`]. What peers of events say to those of another node may take as many as the news
+/// of one dialect, and is refused beyond. Those that have ended, questions and what else is passed on do not wait. A usual
 /// host takes 80 bytes, so 100,000 are told within some two seconds, as players expect whose node has died.
 pub const NEWS_BYTES: u32 = NODE_BYTES / 12;
 

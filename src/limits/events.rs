@@ -36,6 +36,10 @@ pub const WAITING_PEERS: usize = 64 * 1024;
 /// Those who wait for a peer that has left are told, so many at a time: a tenth of a millisecond.
 pub const FAILED_AT_ONCE: usize = 256;
 
+/// Messages after which what many cause at once is left for the next turn, as when a node dies: some 3,000 peers that
+/// were in its rooms are told within 24 turns, and others are served in between.
+pub const TOLD_AT_ONCE: usize = 256;
+
 /// Peers who are told of something cost as much as a command: as many as this.
 pub const TOLD_PER_COMMAND: usize = 8;
 
@@ -74,8 +78,8 @@ pub const OWN_DATA: usize = 1024;
 /// Members of such data that rooms are looked for by; others are told alone. Eight bytes each.
 pub const OWN_MARKS: usize = 32;
 
-/// Changes of rooms of one game that are kept until all who watch have been told: more than happen in a
-/// second with 16,384 connections that all do something.
+/// Changes of rooms that are kept until all who watch have been told: more than happen in a second with 16,384
+/// connections that all do something. Who does not read makes others keep no more than these.
 pub const ROOM_CHANGES: usize = 16 * 1024;
 
 /// How often who watches is told of changes.
@@ -87,6 +91,10 @@ pub const ROOM_PLAYERS: usize = 64;
 
 /// Rooms in one answer: fits what most networks carry in a few packets.
 pub const ROOMS_AT_ONCE: usize = 64;
+
+/// Rooms that are gone and that who watches is told of at once: 20 kB. As many as a node may have had of one game are
+/// told within the five seconds in which a lobby has to be right again.
+pub const ROOMS_GONE_AT_ONCE: usize = 1024;
 
 /// Addresses in its own network that are kept of those that a peer names. A machine has a few, and some more that
 /// lead nowhere.

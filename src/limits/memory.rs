@@ -36,6 +36,9 @@ pub const fn worst_case(limits: &Limits) -> u64 {
     const PAIR: u64 = 224;
     /// What every host may say of its room, and whom it has kicked, beyond that, with notices and half offers.
     const ROOM: u64 = 1536;
+    /// Everything that is kept of a change of a room of events that somebody has still to be told: a place in two
+    /// tables.
+    const CHANGE: u64 = 96;
     /// Everything that is kept of an address and its ports.
     const NAT: u64 = 640;
     /// Everything that is kept of a host that knocks at the server, and of the twenty that did so before
@@ -60,6 +63,7 @@ pub const fn worst_case(limits: &Limits) -> u64 {
         + ROOM_PEERS as u64 * ROOM
         + 2 * ROOM_EXTRAS as u64
         + OFFERED_EXTRAS as u64
+        + ROOM_CHANGES as u64 * CHANGE
         + NATS as u64 * NAT
         + KNOCKING_HOSTS as u64 * KNOCKING_HOST
         + LOBBY_REPLIES as u64

@@ -10,6 +10,7 @@ use punchd::dialect::ConnId;
 use punchd::server::Config;
 use serde_json::{Value, json};
 
+mod dying;
 mod losses;
 mod peers;
 mod relayed;
@@ -110,7 +111,7 @@ impl World {
     }
 
     fn try_login(&mut self, n: usize, id: &str, more: &Value) -> (Peer, Result<Value, String>) {
-        let from = SocketAddr::from(([203, 0, 113, self.connections as u8 + 1], 4000));
+        let from = SocketAddr::from((address(self.connections + 1), 4000));
         let mut peer = (n, self.open(n, from), String::new());
         let mut data = json!({"id": id, "game": "chess"});
         data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -139,11 +140,16 @@ impl World {
 
     /// A peer shows its game socket, at the address of its connection.
     fn socket(&mut self, peer: &Peer, port: u16) {
-        let from = SocketAddr::from(([203, 0, 113, peer.1.slot as u8], port));
+        let from = SocketAddr::from((address(peer.1.slot), port));
         let data = format!("udp:{}", peer.2);
         self.datagram(peer.0, from, data.as_bytes());
         self.pass(3);
     }
+}
+
+/// Where the peer on this connection is: each has an address of its own.
+fn address(slot: u32) -> [u8; 4] {
+    [203, 0, 113 + (slot >> 8) as u8, slot as u8]
 }
 
 fn request(name: &str, id: &str, dest: &str) -> Value {

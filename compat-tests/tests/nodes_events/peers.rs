@@ -123,6 +123,36 @@ fn events_find_peers_of_other_nodes_and_answers_come_back() {
     assert_eq!(world.heard(&amy)[0]["error"]["code"], "no_such_peer");
 }
 
+/// What peers ask each other may have any name, that of a request to the server as well.
+#[test]
+fn who_asks_a_peer_to_join_or_leave_stays_in_its_room_at_another_node() {
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    let room = world.room(&bob, json!({"name": "r"}));
+    world.ask(&amy, "join_room", json!({"room": room})).unwrap();
+    for name in ["join_room", "quick_join", "leave_room", "delete_room"] {
+        for ends in ["answered", "gone", "late"] {
+            let carl = world.login(1, "carl");
+            world.say(&amy, &request(name, "7", "carl"));
+            let asked = world.heard(&carl).pop().unwrap();
+            let id = &asked["request_id"];
+            let answer = json!({"type": "response", "name": name, "data": 1, "request_id": id});
+            match ends {
+                "answered" => world.say(&carl, &answer),
+                "gone" => {}
+                _ => world.pass(31_000),
+            }
+            world.gone(&carl);
+            world.heard(&bob);
+            world.heard(&amy);
+            world.ask(&bob, "update_room", json!({"name": "new"})).unwrap();
+            assert_eq!(world.names(&amy), ["room_updated"], "{name} {ends}");
+            world.pass(1000);
+            assert_eq!(world.list(&bob, json!({}))[0]["players"], 2, "{name} {ends}");
+        }
+    }
+}
+
 #[test]
 fn who_does_not_read_is_busy_for_those_of_other_nodes() {
     let mut world = World::of(2);
@@ -132,6 +162,66 @@ fn who_does_not_read_is_busy_for_those_of_other_nodes() {
     let failed = world.heard(&amy);
     assert_eq!((failed.len(), &failed[0]["error"]["code"]), (1, &json!("busy")));
     assert_eq!(world.heard(&bob), Vec::<Value>::new());
+}
+
+/// What is too much for another node is lost with all else that it is told, so that it takes this one for dead.
+#[test]
+fn what_peers_say_to_another_node_is_bounded_and_shared_among_addresses() {
+    const EACH: usize = 50;
+    let long = |n: usize, kind: &str| {
+        json!({"type": kind, "name": "q", "data": "x".repeat(60_000), "request_id": n, "dest": "bob"}).to_string()
+    };
+    let mut world = World::of(2);
+    let bob = world.login(1, "bob");
+    let all: Vec<_> = (0..12).map(|n| world.login(0, &n.to_string())).collect();
+    world.pass(1000);
+    let before = world.bytes;
+    let one = (0..EACH).map(|n| long(n, "pass")).collect::<String>();
+    world.write(all[0].0, all[0].1, one.as_bytes());
+    world.pass(100);
+    let sent = world.bytes - before;
+    assert!(sent < 2_000_000, "one address: {sent}");
+    // The rest of it waits, and others are not kept from saying something.
+    world.heard(&bob);
+    world.say(&all[1], &request("hello", "1", "bob"));
+    assert!(world.names(&bob).contains(&"hello".into()));
+    for (n, conn, _) in &all {
+        let requests = (0..EACH / 2).map(|n| long(n, "request")).collect::<String>();
+        world.write(*n, *conn, requests.as_bytes());
+    }
+    world.pass(100);
+    let sent = world.bytes - before;
+    assert!(sent < 6_000_000, "all: {sent}");
+    let heard = world.heard(&all[11]);
+    assert!(heard.iter().any(|event| event["error"]["code"] == "busy"), "{heard:?}");
+    world.pass(40_000);
+    world.heard(&bob);
+    world.say(&all[11], &request("hello", "1", "bob"));
+    assert_eq!(world.names(&bob), ["hello"]);
+}
+
+/// Short questions, and long answers.
+#[test]
+fn what_peers_answer_to_those_of_another_node_is_bounded() {
+    const ASKED: usize = 120;
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    world.pass(1000);
+    (0..ASKED).for_each(|n| world.say(&amy, &request("q", &n.to_string(), "bob")));
+    let asked = world.heard(&bob);
+    assert_eq!(asked.len(), ASKED);
+    let before = world.bytes;
+    let answers = asked.iter().map(|event| json!({"type": "response", "name": "q", "data": "x".repeat(60_000), "request_id": event["request_id"]}).to_string());
+    let answers = answers.collect::<String>();
+    world.write(bob.0, bob.1, answers.as_bytes());
+    world.pass(100);
+    let sent = world.bytes - before;
+    assert!(sent < 2_000_000, "{sent}");
+    // What waits is answered all the same.
+    world.pass(25_000);
+    let heard = world.heard(&amy);
+    let answered = heard.iter().filter(|event| event["data"].is_string()).count();
+    assert_eq!((heard.len(), answered), (ASKED, ASKED));
 }
 
 #[test]

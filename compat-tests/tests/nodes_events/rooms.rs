@@ -213,6 +213,45 @@ fn after_a_partition_nobody_is_in_a_room_that_does_not_know_it() {
     assert_eq!(world.hears(&amy, "player_left")["id"], "bob");
 }
 
+/// What others have still to hear is not forgotten as one more node comes.
+#[test]
+fn a_room_that_is_made_as_another_node_joins_is_known_to_all() {
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    world.pass(1000);
+    world.add(punchd::server::Config::default());
+    let hello = world.act_alone(2, |server, now, out| server.on_wakeup(now, out));
+    let data = json!({"name": "r"});
+    let create = json!({"type": "request", "name": "create_room", "data": data, "request_id": 1});
+    let told = world.say_alone(&amy, &create);
+    world.deliver(told);
+    world.deliver(hello);
+    world.pass(1000);
+    assert_eq!(world.list(&bob, json!({})).len(), 1);
+}
+
+/// A node that comes is told of all peers, part by part: of one that says something there before that is done.
+#[test]
+fn a_room_of_a_node_that_begins_anew_is_joined_by_one_of_whom_it_has_not_been_told() {
+    let mut world = World::of(2);
+    for n in 0..1200 {
+        let conn = world.open(0, (super::address(n), 4000).into());
+        let data = json!({"id": n.to_string(), "game": "go"});
+        let login = json!({"type": "request", "name": "login", "data": data, "request_id": 1});
+        world.write(0, conn, login.to_string().as_bytes());
+    }
+    let amy = world.login(0, "amy");
+    world.pass(1000);
+    world.restart(1);
+    let eve = world.login(1, "eve");
+    let room = world.room(&eve, json!({"name": "r"}));
+    while world.list(&amy, json!({})).is_empty() {}
+    world.ask(&amy, "join_room", json!({"room": room})).unwrap();
+    assert_eq!(world.hears(&eve, "player_joined")["id"], "amy");
+    world.pass(1000);
+    assert_eq!(world.list(&amy, json!({}))[0]["players"], 2);
+}
+
 /// That rooms have ended is said at once, and takes nothing of what may be said of others.
 #[test]
 fn a_mass_of_rooms_that_come_and_go_does_not_keep_another_from_the_lists() {

@@ -99,7 +99,7 @@ impl Events {
             };
         }
         match (event.kind, &event.dest) {
-            (Kind::Confirmation | Kind::Response, _) => self.route_back(id, event, cx.out),
+            (Kind::Confirmation | Kind::Response, _) => self.route_back(cx, id, event),
             (_, Some(dest)) => self.forward(cx, id, event, dest),
             (Kind::Request, None) => {
                 if let Err(fault) = self.request(cx, id, event) {

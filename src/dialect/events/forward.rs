@@ -5,6 +5,7 @@ use std::sync::Arc;
 use log::debug;
 
 use super::event::{Event, Fault, Kind};
+use super::rooms::no_such_room;
 use super::routing::Route;
 use super::{Context, Events, KNOWN_PASSES, Outbox};
 use crate::dialect::ConnId;
@@ -38,6 +39,7 @@ impl Events {
         if let Some(guest) = self.guest(receiver) {
             // It is not at this node any more, where a peer of another one looks for it.
             let node = guest.node.filter(|_| self.guest(id).is_none()).ok_or_else(nobody)?;
+            self.charge_passed(cx.now.instant, id, event.length, node)?;
             return self.pass_on(cx, id, event, (node, receiver));
         }
         let conn = self.conns.get(receiver).ok_or_else(nobody)?;
@@ -80,6 +82,7 @@ impl Events {
             receiver,
             id: event.id.into(),
             name: (&*event.name).into(),
+            is_of_node: false,
         };
         let number = self.routes.add(cx.now.instant, route);
         let (number, other) = number.map_err(|full| Fault::new("too_many", full.to_string()))?;
@@ -92,7 +95,7 @@ impl Events {
 
     /// Passes a confirmation or an answer on to who waits for it. One that comes too late, or
     /// that nobody has asked for, is dropped.
-    pub(super) fn route_back(&mut self, id: ConnId, event: &Event<'_>, out: &mut Outbox) {
+    pub(super) fn route_back(&mut self, cx: &mut Context<'_>, id: ConnId, event: &Event<'_>) {
         let kind = match event.kind {
             Kind::Response => Kind::Request,
             _ => Kind::ConfirmPass,
@@ -101,8 +104,13 @@ impl Events {
         else {
             return;
         };
+        if let Some(node) = self.guest(route.sender).and_then(|guest| guest.node)
+            && let Err(fault) = self.charge_passed(cx.now.instant, id, event.length, node)
+        {
+            return self.fail_route(&route, &fault, cx.out);
+        }
         let Some(from) = self.peer(id).map(|peer| Arc::clone(&peer.id)) else { return };
-        self.send(route.sender, out, |bytes| event.write_on(bytes, &route.id, &from));
+        self.send(route.sender, cx.out, |bytes| event.write_on(bytes, &route.id, &from));
     }
 
     /// Whether a `confirm_pass` with a name is one that confirms: it has the ID and the name of one that
@@ -122,11 +130,13 @@ impl Events {
 
     /// Tells those who wait for peers that are gone, so many in a turn as others do not notice.
     pub(super) fn fail_waits_for_gone(&mut self, out: &mut Outbox) {
-        let fault = Fault::new("peer_left", "the peer has left");
         for _ in 0..limits::FAILED_AT_ONCE {
             let Some(gone) = self.gone.front() else { return };
             match self.routes.pop_of(*gone) {
-                Some(route) => self.fail_route(&route, &fault, out),
+                Some(route) if route.is_of_node => self.fail_route(&route, &no_such_room(), out),
+                Some(route) => {
+                    self.fail_route(&route, &Fault::new("peer_left", "the peer has left"), out);
+                }
                 None => _ = self.gone.pop_front(),
             }
         }

@@ -576,7 +576,7 @@ impl Dialect for Events {
         self.keep_guests(cx.now.instant, guests);
         let mut away: Vec<(ConnId, NodeId, Option<u64>)> = from.table("away").unwrap_or_default();
         away.retain(|(_, node, _)| cx.shared.nodes.has(*node));
-        self.keep_away(away);
+        self.keep_away(cx.now.instant, away);
         let mut asked: Vec<(NodeId, ConnId)> = from.table("asked").unwrap_or_default();
         asked.retain(|(node, _)| cx.shared.nodes.has(*node));
         self.keep_conns(asked);

@@ -271,7 +271,10 @@ impl Events {
         self.rooms.watching.remove(&peer.game, id);
         self.successors.retain(|successor| *successor != id);
         self.gone.push_back(id);
-        self.fail_waits_for_gone(out);
+        // Many peers of another node are gone at once, and those who wait for them are told in turns.
+        if is_own {
+            self.fail_waits_for_gone(out);
+        }
     }
 
     pub(super) fn local_endpoints(

@@ -32,6 +32,9 @@ pub struct Route {
     pub id: Box<str>,
     /// The name of the event.
     pub name: Box<str>,
+    /// A node answers it itself: what is asked of the server, and not of a peer in words that may be the same.
+    #[serde(skip)]
+    pub is_of_node: bool,
 }
 
 /// There is no room for one more.
@@ -97,6 +100,9 @@ impl Routes {
         (self.last, self.table, self.parts, self.shares) = (last, table, parts, shares);
         self.deadlines.restore(deadlines);
         self.of_nodes.restore(of_nodes);
+        for number in self.of_nodes.keys() {
+            self.table.get_mut(number).into_iter().for_each(|route| route.is_of_node = true);
+        }
     }
 
     /// Somebody waits from now on. Returns the ID for the receiver, and the wait that has given way
@@ -128,6 +134,7 @@ impl Routes {
     pub(super) fn hasten(&mut self, now: Instant, number: u64) {
         self.deadlines.cancel(&number);
         self.of_nodes.arm(now, number);
+        self.table.get_mut(&number).into_iter().for_each(|route| route.is_of_node = true);
     }
 
     /// Who waits under this number.

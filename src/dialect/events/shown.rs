@@ -15,6 +15,7 @@ impl Shows for Events {
         each("events: IDs", self.names.all().len());
         each("events: rooms", self.rooms.known());
         each("events: codes", self.rooms.codes_len());
+        each("events: changes of rooms", self.rooms.watching.kept());
         each("events: those who wait", self.routes.len());
         self.nodes.kept(each);
     }

@@ -32,7 +32,7 @@ use crate::dialect::rounds::{Full, Rounds};
 use crate::dialect::untold::{Pace, Untold};
 use crate::dialect::{ConnId, Keeping, Name};
 use crate::hash::Map;
-use crate::limits::cluster as bounds;
+use crate::limits::{self, cluster as bounds};
 use crate::refusals::Reason;
 use crate::state;
 use crate::timers::{LogThrottle, Timers};
@@ -57,6 +57,8 @@ pub(super) struct Nodes {
     parts: Timers<NodeId>,
     /// How much each may be told of that.
     paces: Map<NodeId, Pace>,
+    /// How much peers here may say to those of each.
+    passed: Map<NodeId, Pace>,
     /// Peers and rooms of this node that have changed since others were told.
     untold: Untold<Leaving>,
     /// The peers of other nodes, by their tokens.
@@ -65,6 +67,8 @@ pub(super) struct Nodes {
     hidden: Vec<ConnId>,
     /// Guests and rooms of other nodes that may be gone: they are looked at bit by bit.
     leaving: VecDeque<Leaving>,
+    /// Peers of this node, by their tokens, whose rooms may be gone: those of which node.
+    homeless: VecDeque<(u128, NodeId)>,
     /// When those are gone that another process has known and no node has told of since.
     unclaimed: Option<Instant>,
     unreadable: LogThrottle,
@@ -95,10 +99,12 @@ impl Default for Nodes {
             conns: Map::default(),
             parts: Timers::new(bounds::PART_EVERY),
             paces: Map::default(),
+            passed: Map::default(),
             untold: Untold::default(),
             guests: Map::default(),
             hidden: Vec::new(),
             leaving: VecDeque::new(),
+            homeless: VecDeque::new(),
             unclaimed: None,
             unreadable: LogThrottle::default(),
             full: LogThrottle::default(),
@@ -112,13 +118,14 @@ impl Nodes {
         each("events: what others have to be told", self.untold.len());
         each("events: guests", self.guests.len());
         each("events: guests without an ID", self.hidden.len());
-        each("events: what is to be taken away", self.leaving.len());
+        each("events: what is to be taken away", self.leaving.len() + self.homeless.len());
         each("events: entries of other nodes", self.rounds.size());
     }
 
     /// When something has to be done for other nodes.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        let now = self.leaving.front().map(|_| Instant::default());
+        let is_any = !self.leaving.is_empty() || !self.homeless.is_empty();
+        let now = is_any.then(Instant::default);
         earliest([now, self.parts.next(), self.untold.next(), self.unclaimed])
     }
 
@@ -222,7 +229,7 @@ impl Events {
                 }
                 self.nodes.rounds.has_taken_back(node);
             }
-            Message::End => self.end_round(node, cx.out),
+            Message::End => self.end_round(node),
             Message::Socket { token, endpoint, local } => {
                 if let Some(guest) = self.guest_of(node, token) {
                     self.handle_socket(cx, guest, endpoint, local);
@@ -271,8 +278,8 @@ impl Events {
             self.nodes.untold.clear();
         }
         self.sweep_later(Some(node));
-        self.fail_asked(of_node.conn, cx.out);
-        self.come_home(node, u32::MAX, cx.out);
+        self.gone.push_back(of_node.conn);
+        self.come_home(|of| of == node);
     }
 
     /// Another node is there from now on, if it was not.
@@ -287,11 +294,11 @@ impl Events {
     }
 
     /// A node has told everything.
-    fn end_round(&mut self, node: NodeId, out: &mut Outbox) {
-        let Some(round) = self.nodes.rounds.round_of(node) else { return };
-        self.nodes.rounds.end(node);
-        self.sweep_later(Some(node));
-        self.come_home(node, round, out);
+    fn end_round(&mut self, node: NodeId) {
+        if self.nodes.rounds.end(node) {
+            self.sweep_later(Some(node));
+            self.come_home(|of| of == node);
+        }
     }
 
     /// Has all guests and rooms looked at that this node has told of: some are gone.
@@ -309,9 +316,17 @@ impl Events {
         self.nodes.leaving.extend(rooms.into_iter().map(|(game, id)| Leaving::Room(game, id)));
     }
 
-    /// Ends a few of what is gone with its node.
+    /// Ends a few of what is gone with its node, until enough have been told of it.
     fn sweep(&mut self, out: &mut Outbox) {
+        let most = out.len() + limits::TOLD_AT_ONCE;
         for _ in 0..bounds::PART_ENTRIES {
+            if out.len() >= most {
+                return;
+            }
+            if let Some((token, node)) = self.nodes.homeless.pop_front() {
+                self.bring_home(token, node, out);
+                continue;
+            }
             match self.nodes.leaving.pop_front() {
                 None => return,
                 Some(Leaving::Guest(id)) => {
@@ -337,6 +352,8 @@ impl Events {
         if self.nodes.unclaimed.is_some_and(|at| at <= cx.now.instant) {
             self.nodes.unclaimed = None;
             self.sweep_later(None);
+            let there: Vec<NodeId> = self.nodes.there.keys().copied().collect();
+            self.come_home(|of| !there.contains(&of));
         }
         self.sweep(cx.out);
         if self.nodes.there.is_empty() {

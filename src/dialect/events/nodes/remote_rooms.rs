@@ -3,6 +3,7 @@
 use log::debug;
 
 use super::message::Message;
+use super::replication::BESIDE;
 use super::{Event, Fault, Kind, Whom, tell};
 use crate::clock::Instant;
 use crate::cluster::NodeId;
@@ -39,13 +40,43 @@ impl Events {
         event: &Event<'_>,
         (node, receiver): (NodeId, ConnId),
     ) -> Result<(), Fault> {
+        if event.dest.is_none()
+            && let Some(conn) = self.conns.get(id)
+        {
+            let tokens = (event.length / bounds::ASKED_BYTES) as u32;
+            self.commands.charge(cx.now.instant, conn.addr.ip(), tokens);
+        }
         let number = self.await_node(cx, id, event, receiver)?;
-        self.tell_speaker(cx, id);
+        self.tell_speaker(cx, id, node);
         let Some(peer) = self.peer(id) else { return Ok(()) };
         let (token, room) = (peer.token, peer.any_room());
         let mut object = Vec::new();
         event.write_again(&mut object, &number);
         tell(cx.out, Whom::Node(node), &Message::Say { token, room, object });
+        Ok(())
+    }
+
+    /// Counts what a peer says to one of another node: for its address, so that none takes all that may be said to those
+    /// there, and for all.
+    ///
+    /// # Errors
+    /// If so much was said to peers of that node that it would drop the rest, and all else that it is told.
+    pub(in crate::dialect::events) fn charge_passed(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        length: usize,
+        node: NodeId,
+    ) -> Result<(), Fault> {
+        let pace = self.nodes.passed.entry(node).or_default();
+        if !pace.is_open(now) {
+            return Err(Fault::new("busy", "too much is said to peers of another node"));
+        }
+        pace.spend(now, BESIDE + length);
+        if let Some(conn) = self.conns.get(id) {
+            let tokens = (length / bounds::PASSED_BYTES) as u32;
+            self.passes.charge(now, conn.addr.ip(), tokens);
+        }
         Ok(())
     }
 
@@ -99,16 +130,16 @@ impl Events {
         news: bool,
     ) {
         let now = cx.now.instant;
-        self.tell_speaker(cx, id);
         let Some(peer) = self.peer_mut(id) else { return };
         let Some(remote) = &mut peer.remote else { return };
         if !news && now - remote.told < bounds::SOCKET_EVERY {
             return;
         }
         remote.told = now;
+        let node = remote.node;
         let (token, endpoint, local) = (peer.token, peer.endpoint, peer.local.clone());
-        let whom = Whom::Node(remote.node);
-        tell(cx.out, whom, &Message::Socket { token, endpoint, local });
+        self.tell_speaker(cx, id, node);
+        tell(cx.out, Whom::Node(node), &Message::Socket { token, endpoint, local });
     }
 
     /// Another node has something written to a peer of this one.
@@ -136,7 +167,8 @@ impl Events {
             return;
         };
         // Who reads the answer may come into another room.
-        if matches!(&*route.name, "leave_room" | "delete_room") && !event.is_error() {
+        let leaves = route.is_of_node && matches!(&*route.name, "leave_room" | "delete_room");
+        if leaves && !event.is_error() {
             self.leave_remote_room(node, id);
         }
         self.send(id, out, |bytes| event.write_again(bytes, &route.id));
@@ -206,14 +238,14 @@ impl Events {
 
     /// A join of a room of another node is not answered in time: it counts for nothing, even if the answer comes.
     pub(in crate::dialect::events) fn give_join_up(&mut self, route: &Route, out: &mut Outbox) {
-        if JOINS.contains(&&*route.name) {
+        if route.is_of_node && JOINS.contains(&&*route.name) {
             self.be_in_none(route.sender, out);
         }
     }
 
     /// That somebody leaves a room of another node is not answered in time: it is in none all the same.
     pub(in crate::dialect::events) fn give_leave_up(&mut self, route: &Route, out: &mut Outbox) {
-        if &*route.name == "leave_room" {
+        if route.is_of_node && &*route.name == "leave_room" {
             self.be_in_none(route.sender, out);
         }
     }
@@ -222,13 +254,6 @@ impl Events {
         let Some(peer) = self.peer_mut(id) else { return };
         if let Some(remote) = peer.remote.take() {
             tell(out, Whom::Node(remote.node), &Message::Leave { token: peer.token });
-        }
-    }
-
-    /// Tells those who wait for an answer of a node that is gone.
-    pub(super) fn fail_asked(&mut self, conn: ConnId, out: &mut Outbox) {
-        while let Some(route) = self.routes.pop_of(conn) {
-            self.fail_route(&route, &no_such_room(), out);
         }
     }
 
@@ -244,8 +269,13 @@ impl Events {
     /// Goes on with that of another process, until the nodes have told it anew.
     pub(in crate::dialect::events) fn keep_away(
         &mut self,
+        now: Instant,
         all: Vec<(ConnId, NodeId, Option<u64>)>,
     ) {
+        // Their nodes may be gone.
+        if !all.is_empty() {
+            self.nodes.unclaimed = Some(now + bounds::CLAIM);
+        }
         for (id, node, room) in all {
             if let Some(peer) = self.peer_mut(id) {
                 let remote = RemoteMembership { node, room, round: 0, told: Instant::default() };
@@ -254,17 +284,34 @@ impl Events {
         }
     }
 
-    /// The rooms of a node are gone, but for those that peers were told of in this round: who was in one is in none.
-    pub(super) fn come_home(&mut self, node: NodeId, round: u32, out: &mut Outbox) {
+    /// The rooms of such nodes are gone, but for those that peers were told of in this round: who was in one is in none,
+    /// and is told so when it is its turn.
+    pub(super) fn come_home(&mut self, is_one: impl Fn(NodeId) -> bool) {
         for id in self.own_peers() {
-            let Some(peer) = self.peer_mut(id) else { continue };
-            // Who only waits for an answer is told so.
-            let is_gone = |remote: &mut Box<RemoteMembership>| {
-                remote.node == node && remote.round != round && remote.room.is_some()
-            };
-            if let Some(room) = peer.remote.take_if(is_gone).and_then(|remote| remote.room) {
-                self.tell_room_gone(id, room, out);
+            if let Some((token, node, _)) = self.lost_room(id)
+                && is_one(node)
+            {
+                self.nodes.homeless.push_back((token, node));
             }
+        }
+    }
+
+    /// By its token, a peer that is in a room of a node that is not there any more, unless it has been told of it anew.
+    fn lost_room(&self, id: ConnId) -> Option<(u128, NodeId, u64)> {
+        let peer = self.peer(id)?;
+        // Who only waits for an answer is told so.
+        let RemoteMembership { node, room, round, .. } = **peer.remote.as_ref()?;
+        self.nodes.is_gone(Some(node), round).then_some((peer.token, node, room?))
+    }
+
+    /// A peer's room at this node is gone, if it is still so.
+    pub(super) fn bring_home(&mut self, token: u128, node: NodeId, out: &mut Outbox) {
+        let Some(id) = self.tokens.get(&token).copied() else { return };
+        if let Some((_, of, room)) = self.lost_room(id)
+            && of == node
+        {
+            self.peer_mut(id).into_iter().for_each(|peer| peer.remote = None);
+            self.tell_room_gone(id, room, out);
         }
     }
 }

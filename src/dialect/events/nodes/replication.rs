@@ -12,7 +12,7 @@ use crate::dialect::events::{Context, Events, Outbox};
 use crate::limits::cluster as bounds;
 
 /// About how long a peer or a room is in a message, beside its strings.
-const BESIDE: usize = 100;
+pub(super) const BESIDE: usize = 100;
 
 impl Events {
     /// Another node is to be told everything.
@@ -122,12 +122,18 @@ impl Events {
         }
     }
 
-    /// A peer of this node is about to say something to another one, which has to know it.
-    pub(super) fn tell_speaker(&mut self, cx: &mut Context<'_>, id: ConnId) {
-        if self.nodes.untold.remove(&Leaving::Guest(id))
-            && let Some(entry) = self.entry_of(id)
-        {
-            tell(cx.out, Whom::All, &Message::Peers { all: vec![entry] });
+    /// A peer of this node is about to say something to one of another, which has to know it.
+    pub(super) fn tell_speaker(&mut self, cx: &mut Context<'_>, id: ConnId, node: NodeId) {
+        let is_news = self.nodes.untold.remove(&Leaving::Guest(id));
+        // One that has not been told of all may hear of it twice, which changes nothing.
+        let is_new = self.nodes.there.get(&node).is_some_and(|of_node| of_node.untold.is_some());
+        let whom = match is_news {
+            true => Whom::All,
+            false if is_new => Whom::Node(node),
+            false => return,
+        };
+        if let Some(entry) = self.entry_of(id) {
+            tell(cx.out, whom, &Message::Peers { all: vec![entry] });
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Context, Events, Member, Room};
 use crate::dialect::ConnId;
+use crate::limits;
 
 impl Events {
     /// The endpoint of a peer has changed, or who it is to meet: that is news to all of those. Unless it is
@@ -29,7 +30,10 @@ impl Events {
 
     /// Introduces those who have become hosts since, as far as a turn goes.
     pub(in crate::dialect::events) fn introduce_successors(&mut self, cx: &mut Context<'_>) {
-        while let Some(host) = self.successors.pop_front() {
+        let most = cx.out.len() + limits::TOLD_AT_ONCE;
+        while cx.out.len() < most
+            && let Some(host) = self.successors.pop_front()
+        {
             self.introduce_again(cx, host, true);
         }
     }

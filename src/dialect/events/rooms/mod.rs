@@ -119,7 +119,8 @@ impl Rooms {
     /// Goes on with the rooms of another process.
     pub(super) fn restore(&mut self, saved: Self) {
         let Self { games, count, guesses, watching, .. } = saved;
-        (self.games, self.count, self.watching) = (games, count, watching);
+        (self.games, self.count) = (games, count);
+        self.watching.restore(watching);
         self.guesses.restore(guesses);
         for (game, rooms) in &self.games {
             for (id, room) in rooms {
@@ -157,7 +158,7 @@ impl Rooms {
     }
 
     fn remove(&mut self, game: &Arc<str>, id: u64) -> Option<Room> {
-        self.note_change(game, id);
+        self.note(game, id, true);
         let rooms = self.games.get_mut(game)?;
         let mut room = *rooms.remove(&id)?;
         self.extras.remove(&mut room.extra);
@@ -187,10 +188,14 @@ impl Rooms {
 
     /// Something has changed that lists tell of a room. Those who watch never hear of private ones.
     fn note_change(&mut self, game: &str, id: u64) {
+        self.note(game, id, false);
+    }
+
+    fn note(&mut self, game: &str, id: u64, is_ended: bool) {
         let Some(room) = self.get(game, id) else { return };
         let (is_public, is_own) = (room.code.is_none(), room.elsewhere.is_none());
         if is_public {
-            self.watching.note_change(game, id);
+            self.watching.note_change(game, id, is_ended);
         }
         if is_own {
             self.note_news(game, id);

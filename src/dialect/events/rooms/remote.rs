@@ -48,7 +48,11 @@ pub(super) type News = Option<BTreeSet<(Arc<str>, u64)>>;
 impl Rooms {
     /// Whether others are told from now on.
     pub(in crate::dialect::events) fn tell_nodes(&mut self, are_told: bool) {
-        self.news = are_told.then(BTreeSet::new);
+        match are_told {
+            // Those who are told already may have something still to hear.
+            true => _ = self.news.get_or_insert_default(),
+            false => self.news = None,
+        }
     }
 
     /// What others have to be told.

@@ -235,6 +235,85 @@ fn many_changes_come_in_parts() {
     assert_eq!(found.len(), 150);
 }
 
+/// Many rooms, of many addresses, that bob was told of.
+fn watched(world: &mut World, count: u32) -> (ConnId, Vec<(ConnId, Value)>) {
+    let (bob, _) = world.login("bob");
+    world.ask(bob, "watch_rooms", json!({})).unwrap();
+    let mut hosts = Vec::new();
+    for n in 0..count {
+        let (conn, _) = world.login_from((n / 100).to_be_bytes().into(), &n.to_string());
+        let made = world.ask(conn, "create_room", json!({"name": "r"})).unwrap();
+        hosts.push((conn, made["room"].clone()));
+    }
+    world.wait(20 * limits::ROOM_CHANGES_GAP);
+    world.heard.clear();
+    (bob, hosts)
+}
+
+/// As when a node dies.
+#[test]
+fn many_rooms_that_are_gone_are_told_at_once() {
+    let mut world = world();
+    let (bob, hosts) = watched(&mut world, 500);
+    hosts.iter().for_each(|(host, _)| world.gone(*host));
+    world.wait(limits::ROOM_CHANGES_GAP);
+    let told = world.hears(bob);
+    assert_eq!(told["data"]["gone"].as_array().unwrap().len(), 500);
+}
+
+#[test]
+fn a_room_that_is_gone_is_told_before_many_that_have_changed() {
+    let mut world = world();
+    let (bob, hosts) = watched(&mut world, 300);
+    for (host, _) in &hosts {
+        world.ask(*host, "update_room", json!({"name": "new"})).unwrap();
+    }
+    world.gone(hosts[299].0);
+    world.wait(limits::ROOM_CHANGES_GAP);
+    let told = world.heard(bob);
+    assert!(told.iter().any(|told| told["data"]["gone"] == json!([hosts[299].1])), "{told:?}");
+    world.wait(5 * limits::ROOM_CHANGES_GAP);
+    let told = [told, world.heard(bob)].concat();
+    let rooms = told.iter().filter_map(|told| told["data"]["rooms"].as_array());
+    assert_eq!(rooms.map(Vec::len).sum::<usize>(), 299);
+}
+
+/// Somebody who does not read, and rooms of his game that come and go.
+#[test]
+fn who_missed_changes_is_told_so_and_others_miss_none() {
+    let mut world = world();
+    let (slow, _) = world.login("slow");
+    world.ask(slow, "watch_rooms", json!({})).unwrap();
+    world.events.on_unread(slow, 1);
+    let other = |world: &mut World, id: &str| {
+        let conn = world.open();
+        world.ask(conn, "login", json!({"id": id, "game": "go"})).unwrap();
+        conn
+    };
+    let (host, quick) = (other(&mut world, "host"), other(&mut world, "quick"));
+    world.ask(quick, "watch_rooms", json!({})).unwrap();
+    world.ask(host, "create_room", json!({"name": "r"})).unwrap();
+    let (maker, _) = world.login("maker");
+    for _ in 0..=limits::ROOM_CHANGES {
+        world.ask(maker, "create_room", json!({"name": "r"})).unwrap();
+        world.ask(maker, "leave_room", json!({})).unwrap();
+        assert!(world.events.rooms.watching.kept() <= limits::ROOM_CHANGES);
+    }
+    world.wait(limits::ROOM_CHANGES_GAP);
+    let told = world.hears(quick);
+    assert_eq!(told["data"]["rooms"].as_array().unwrap().len(), 1);
+    assert_eq!(told["data"].get("missed"), None);
+    world.events.on_unread(slow, 0);
+    world.wait(20 * limits::ROOM_CHANGES_GAP);
+    let heard = world.heard(slow);
+    let missed: Vec<_> = heard.iter().map(|told| told["data"].get("missed").is_some()).collect();
+    assert!(missed[0] && !missed[1..].contains(&true), "{missed:?}");
+    [slow, host, quick, maker].into_iter().for_each(|conn| world.gone(conn));
+    assert_eq!(world.events.rooms.watching.kept(), 0);
+    world.turn();
+    assert!(world.events.is_empty());
+}
+
 #[test]
 fn what_an_address_says_of_its_rooms_is_bounded_and_others_have_theirs() {
     let much = || json!({"x": "x".repeat(limits::OWN_DATA - 8)});
