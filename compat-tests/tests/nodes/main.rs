@@ -12,6 +12,7 @@ use punchd::server::{Config, Server, State};
 mod introductions;
 mod moving;
 mod paced;
+mod predicted;
 mod relayed;
 
 /// Nodes with hosts and clients.

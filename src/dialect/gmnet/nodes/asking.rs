@@ -286,7 +286,9 @@ impl Gmnet {
             (Said::Met { at, elsewhere, knocks }, Some(key)) => {
                 let endpoint = self.tell_met(cx, (request, text), key, (at, elsewhere));
                 self.note_met(cx, *node, seen, key, knocks);
-                let pair = [seen, SocketAddr::new(ask.at.ip(), at.port())];
+                // The client may be told the port that comes next. The host is known by the one that it has shown.
+                let known = self.hosts.any(key).and_then(|host| host.port);
+                let pair = [seen, SocketAddr::new(ask.at.ip(), known.unwrap_or(at.port()))];
                 let two = Two { pair, endpoints: [endpoint, knocks.unwrap_or(seen)] };
                 cx.shared.relay.introduced(cx.now, pair);
                 if knocks.is_some() && !elsewhere {
@@ -329,7 +331,8 @@ impl Gmnet {
         (at, elsewhere): (SocketAddr, bool),
     ) -> SocketAddr {
         let Some(host) = self.hosts.any(key) else { return at };
-        self.lookups.met(cx.now.instant, request.client, SocketAddr::new(host.addr, at.port()));
+        let known = SocketAddr::new(host.addr, host.port.unwrap_or(at.port()));
+        self.lookups.met(cx.now.instant, request.client, known);
         if elsewhere {
             self.tell_endpoint(cx, request.conn, at);
             return at;
