@@ -51,6 +51,9 @@ pub const RELAY_ASKS: u32 = 4;
 /// one, and a game begins for all of them at once.
 pub const RELAY_ASKS_SECONDS: u32 = 8;
 
+/// Clients of one address that wait for one answer, beside the first: as many pairs as one address may ask for at once.
+pub const RELAY_SHARERS: usize = (RELAY_ASKS * RELAY_ASKS_SECONDS) as usize;
+
 /// Questions that are open at one time.
 pub const WAITING_FOR_RELAY: usize = 512;
 
