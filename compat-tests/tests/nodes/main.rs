@@ -14,6 +14,7 @@ mod moving;
 mod paced;
 mod predicted;
 mod relayed;
+mod restarts;
 
 /// Nodes with hosts and clients.
 struct World(Nodes);

@@ -193,7 +193,7 @@ impl Gmnet {
             self.note_failed(cx, client.ip(), whom);
         }
         match self.hosts.node_of(key) {
-            Some(node) => self.tell_host_elsewhere(cx, node, conn, for_host),
+            Some(node) => self.tell_host_elsewhere(cx, node, (conn, at.ip()), for_host),
             None => {
                 let is_here = self.config.relay.contains(for_host.ip());
                 let relay = NonZeroU16::new(for_host.port()).filter(|_| is_here);

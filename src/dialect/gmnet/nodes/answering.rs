@@ -173,7 +173,9 @@ impl Gmnet {
     fn host_of(&self, ask: &Ask) -> Option<HostKey> {
         let port = Some(ask.at.port()).filter(|port| *port != 0);
         let same = self.conns.get(ask.host).and_then(|conn| conn.host);
-        same.or_else(|| self.hosts.find(ask.at.ip(), port))
+        // A process that has begun anew may have given that connection to another host.
+        let is_it = |key: &HostKey| self.hosts.get(*key).is_some_and(|h| h.addr == ask.at.ip());
+        same.filter(is_it).or_else(|| self.hosts.find(ask.at.ip(), port))
     }
 
     /// Tells the host of the client, if all is known. None: not yet.
@@ -262,10 +264,16 @@ impl Gmnet {
         cx.shared.unproven.may_tell_asker(cx.now.instant, at, asker).then_some(at)
     }
 
-    /// A host is to knock at the relay of another node.
-    pub(super) fn send_to_relay(&mut self, cx: &mut Context<'_>, conn: ConnId, at: SocketAddr) {
-        let is_host = self.conns.get(conn).is_some_and(|conn| conn.host.is_some());
-        if is_host && at.port() != 0 && self.notices.has_room(conn, at.ip()) {
+    /// A host with this address is to knock at the relay of another node.
+    pub(super) fn send_to_relay(
+        &mut self,
+        cx: &mut Context<'_>,
+        (conn, addr): (ConnId, Option<IpAddr>),
+        at: SocketAddr,
+    ) {
+        let host = self.conns.get(conn).and_then(|conn| self.hosts.get(conn.host?));
+        let is_it = host.is_some_and(|host| addr.is_none_or(|addr| addr == host.addr));
+        if is_it && at.port() != 0 && self.notices.has_room(conn, at.ip()) {
             self.tell_all(cx, conn, [News::from(at)].into_iter());
         }
     }

@@ -380,9 +380,10 @@ impl Gmnet {
         &self,
         cx: &mut Context<'_>,
         node: NodeId,
-        host: ConnId,
+        (host, addr): (ConnId, IpAddr),
         at: SocketAddr,
     ) {
-        tell(cx, cluster::Whom::Node(node), &Message::<&Data>::Tell { host, at });
+        let message = Message::<&Data>::Tell { host, addr: Some(addr), at };
+        tell(cx, cluster::Whom::Node(node), &message);
     }
 }

@@ -113,7 +113,7 @@ impl Gmnet {
             Message::End => self.hosts.end_round(node),
             Message::Ask(ask) => self.answer_node(cx, node, ask),
             Message::Answer { id, said } => self.handle_answer(cx, node, id, said),
-            Message::Tell { host, at } => self.send_to_relay(cx, host, at),
+            Message::Tell { host, addr, at } => self.send_to_relay(cx, (host, addr), at),
         }
     }
 
