@@ -61,3 +61,24 @@ fn another_host_that_has_the_connection_of_one_before_is_not_told_of_its_relay()
     assert_eq!(world.told(client).len(), 1, "it is relayed");
     assert_eq!(world.told(other), Vec::<String>::new());
 }
+
+#[test]
+fn a_host_that_comes_back_to_a_node_that_has_begun_anew_is_waited_for() {
+    let (mut world, client) = asked_and_restarted(true);
+    world.net.cuts.clear();
+    world.pass(1200);
+    assert_eq!(world.told(client), Vec::<String>::new());
+    world.udp(1, at("203.0.113.1:2000"), b"reg");
+    let host = world.host(1, ip("203.0.113.1"));
+    world.pass(5);
+    assert_eq!(world.told(client), ["203.0.113.1:2000"]);
+    assert_eq!(world.told(host), ["198.51.100.1:3000"]);
+}
+
+#[test]
+fn who_asks_for_a_host_that_does_not_come_back_is_told_that_there_is_nobody() {
+    let (mut world, client) = asked_and_restarted(true);
+    world.net.cuts.clear();
+    world.pass(3000);
+    assert_eq!(world.told(client), ["no"]);
+}

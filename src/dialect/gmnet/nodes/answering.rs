@@ -166,6 +166,10 @@ impl Gmnet {
             given.take();
         }
         given.arm_with(cx.now.instant, (node, id), said);
+        // It may have come back just now, and nobody is told of a host that his node does not know.
+        if said != Said::No {
+            self.tell_changes(cx);
+        }
         tell(cx, Whom::Node(node), &Message::<&Data>::Answer { id, said });
     }
 
@@ -188,7 +192,8 @@ impl Gmnet {
     ) -> Option<Said> {
         let found = self.host_of(ask);
         let Some((key, host)) = found.and_then(|key| Some((key, self.hosts.get(key)?))) else {
-            let expected = self.ports.is_host_expected(cx.now.instant, ask.at.ip());
+            let expected = self.ports.is_host_expected(cx.now.instant, ask.at.ip())
+                || self.is_just_restarted(cx.now);
             return if expected && !is_last_try { None } else { Some(Said::No) };
         };
         let (conn, port) = (host.conn, host.port);

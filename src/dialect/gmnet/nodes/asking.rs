@@ -161,6 +161,12 @@ impl Gmnet {
         true
     }
 
+    /// Whether a node has not answered yet what it was asked for a request.
+    pub(in crate::dialect::gmnet) fn is_node_being_asked(&self, id: WaitId) -> bool {
+        let asked = self.introductions.get(id).and_then(|waiting| waiting.asked);
+        asked.is_some_and(|asked| self.nodes.asking.open.contains_key(&asked))
+    }
+
     /// What a node is asked of one of its hosts, for a client at this address and port.
     fn ask_for(
         &self,
