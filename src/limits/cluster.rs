@@ -112,6 +112,10 @@ pub const WAITING: usize = 4096;
 /// Answers that are remembered for a while, in case the question comes again since the answer was lost.
 pub const ANSWERS: usize = 4096;
 
+/// Questions of which nobody hears any more that are given up in one turn of the event loop: each may have a host told
+/// of a client.
+pub const ANSWERED_AT_ONCE: usize = super::CLOSED_AT_ONCE;
+
 /// How long an answer is remembered, and how long a client waits for the answer of another node beyond what a
 /// client on that node waits for.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(4);

@@ -135,9 +135,9 @@ impl Gmnet {
     /// Answers those that have waited for long enough.
     pub(super) fn answer_late(&mut self, cx: &mut Context<'_>) {
         while self.nodes.answering.given.take_due(cx.now.instant).is_some() {}
-        while let Some((until, id)) = self.nodes.answering.due.first().copied()
-            && until <= cx.now.instant
-        {
+        for _ in 0..bounds::ANSWERED_AT_ONCE {
+            let first = self.nodes.answering.due.first().copied();
+            let Some((_, id)) = first.filter(|(until, _)| *until <= cx.now.instant) else { break };
             self.retry_ask(cx, id, true);
         }
     }

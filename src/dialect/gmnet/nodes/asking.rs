@@ -220,7 +220,8 @@ impl Gmnet {
 
     /// Nodes that do not answer are not waited for any more.
     pub(super) fn give_asks_up(&mut self, cx: &mut Context<'_>) {
-        while let Some(id) = self.nodes.asking.ends.pop_due(cx.now.instant) {
+        for _ in 0..bounds::ANSWERED_AT_ONCE {
+            let Some(id) = self.nodes.asking.ends.pop_due(cx.now.instant) else { break };
             if let Some(asked) = self.nodes.asking.open.remove(&id) {
                 self.conclude_asked(cx, id, &asked, Said::No);
             }
