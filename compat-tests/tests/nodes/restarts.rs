@@ -82,3 +82,23 @@ fn who_asks_for_a_host_that_does_not_come_back_is_told_that_there_is_nobody() {
     world.pass(3000);
     assert_eq!(world.told(client), ["no"]);
 }
+
+#[test]
+fn a_host_that_goes_from_a_node_that_dies_to_a_third_one_is_waited_for() {
+    let mut world = World::of(vec![Config::default(); 3]);
+    world.udp(1, at("203.0.113.1:2000"), b"reg");
+    world.host(1, ip("203.0.113.1"));
+    world.pass(5);
+    world.kill(1);
+    world.pass(2000);
+    let client = world.join(0, at("198.51.100.1:3000"), "203.0.113.1");
+    // By now the node is known to be gone.
+    world.pass(1600);
+    assert_eq!(world.lobby(0, "198.51.100.9"), Vec::<String>::new());
+    assert_eq!(world.told(client), Vec::<String>::new(), "it may come back");
+    world.udp(2, at("203.0.113.1:2000"), b"reg");
+    let host = world.host(2, ip("203.0.113.1"));
+    world.pass(5);
+    assert_eq!(world.told(client), ["203.0.113.1:2000"]);
+    assert_eq!(world.told(host), ["198.51.100.1:3000"]);
+}

@@ -155,6 +155,7 @@ impl Gmnet {
         let ports = ask.ports.iter().copied().chain(others).collect();
         let number = number.unwrap_or_else(|| self.new_number(cx));
         self.send_ask(cx, node, Ask { id: number, ports, ..ask }, By::Request(id));
+        self.introductions.late.cancel(&id);
         if let Some(waiting) = self.introductions.get_mut(id) {
             waiting.asked = Some(number);
         }
@@ -228,14 +229,21 @@ impl Gmnet {
         }
     }
 
-    /// A node is gone, and answers nothing any more.
+    /// A node is gone, and answers nothing any more. Its hosts may be about to come to another one, which is asked by the
+    /// same number.
     pub(super) fn end_asks_of(&mut self, cx: &mut Context<'_>, node: NodeId) {
         let of_node = self.nodes.asking.open.iter().filter(|(_, asked)| asked.node == node);
         let mut all: Vec<u64> = of_node.map(|(id, _)| *id).collect();
         all.sort_unstable();
         for id in all {
-            if let Some(asked) = self.nodes.asking.remove(id) {
-                self.conclude_asked(cx, id, &asked, Said::No);
+            match self.nodes.asking.remove(id) {
+                Some(Asked { by: By::Request(wait), .. })
+                    if self.introductions.get(wait).is_some_and(|w| w.asked == Some(id)) =>
+                {
+                    self.introductions.late.arm(cx.now.instant, wait);
+                }
+                Some(asked) => self.conclude_asked(cx, id, &asked, Said::No),
+                None => {}
             }
         }
     }
