@@ -130,6 +130,8 @@ impl Gmnet {
             // Another node may admit others.
             let game = told.data.as_ref().map_or("", |data| data.get(0));
             if !self.config.admission.admits_game(game) {
+                // It may have run another game before.
+                self.hosts.take_away(cx.now.instant, node, told.conn);
                 continue;
             }
             if self.hosts.put(cx.now.instant, node, told) {
