@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ pub struct NatsServers {
     children: Vec<Option<Child>>,
     /// How long a message between two servers takes.
     distance: Duration,
+    /// The file that says how long messages may be, if they may not be as long as usual.
+    config: Option<PathBuf>,
 }
 
 /// The program, if it can be run.
@@ -94,7 +97,7 @@ impl NatsServers {
         };
         let ports = (0..count).map(|_| free_ports()).collect();
         let children = (0..count).map(|_| None).collect();
-        Some(Self { program, ports, children, distance: Duration::ZERO })
+        Some(Self { program, ports, children, distance: Duration::ZERO, config: None })
     }
 
     /// Two of them that run, between which a message takes so long.
@@ -106,7 +109,20 @@ impl NatsServers {
         Some(servers)
     }
 
-    /// The same, with all of them started.
+    /// One that runs, and takes no messages of more bytes than this.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a fixture fails its test")]
+    pub fn with_max_payload(bytes: usize) -> Option<Self> {
+        let mut servers = Self::places(1)?;
+        let [port, _] = servers.ports.first().copied().unwrap_or_default();
+        let file = std::env::temp_dir().join(format!("punchd-nats-{port}.conf"));
+        std::fs::write(&file, format!("max_payload: {bytes}\n")).expect("writing");
+        servers.config = Some(file);
+        servers.run(0);
+        Some(servers)
+    }
+
+    /// The same as [`Self::places`], with all of them started.
     #[must_use]
     pub fn start(count: usize) -> Option<Self> {
         let mut servers = Self::places(count)?;
@@ -131,6 +147,7 @@ impl NatsServers {
             }
         };
         let mut command = Command::new(&self.program);
+        self.config.iter().for_each(|file| _ = command.arg("-c").arg(file));
         command.args(["-a", "127.0.0.1", "-p", &port.to_string()]);
         command.args(["--cluster_name", "test"]);
         command.args(["--cluster", &format!("nats://127.0.0.1:{route}")]);
@@ -176,5 +193,6 @@ impl NatsServers {
 impl Drop for NatsServers {
     fn drop(&mut self) {
         (0..self.children.len()).for_each(|n| self.kill(n));
+        self.config.iter().for_each(|file| _ = std::fs::remove_file(file));
     }
 }

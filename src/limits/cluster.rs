@@ -51,6 +51,9 @@ pub const RELAY_ASKS: u32 = 4;
 /// one, and a game begins for all of them at once.
 pub const RELAY_ASKS_SECONDS: u32 = 8;
 
+/// Clients of one address that wait for one answer, beside the first: as many pairs as one address may ask for at once.
+pub const RELAY_SHARERS: usize = (RELAY_ASKS * RELAY_ASKS_SECONDS) as usize;
+
 /// Questions that are open at one time.
 pub const WAITING_FOR_RELAY: usize = 512;
 
@@ -127,6 +130,10 @@ pub const WAITING: usize = 4096;
 
 /// Answers that are remembered for a while, in case the question comes again since the answer was lost.
 pub const ANSWERS: usize = 4096;
+
+/// Questions of which nobody hears any more that are given up in one turn of the event loop: each may have a host told
+/// of a client.
+pub const ANSWERED_AT_ONCE: usize = super::CLOSED_AT_ONCE;
 
 /// How long an answer is remembered, and how long a client waits for the answer of another node beyond what a
 /// client on that node waits for.

@@ -201,7 +201,7 @@ pub const LATE_WELCOME: Duration = Duration::from_secs(2);
 pub const ATTEMPT: Duration = Duration::from_secs(10);
 
 /// Who has waited for [`INTRODUCTION_WAIT`] when a host without a port comes waits so much longer, once:
-/// the host is asked, and has its time to answer.
+/// the host is asked, and has its time to answer. The same if the node of the host is gone: the host may come to another.
 pub const LATE_HOST: Duration = OVERTAKEN.saturating_add(KNOCK_WAIT);
 
 /// Hosts that knock at this server at one time, 60 times a second each: 15,000 datagrams a second,

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{now_since, relay::Gone};
 use crate::cluster::Outbound;
+use crate::limits;
 use crate::timers::LogThrottle;
 
 mod servers;
@@ -169,6 +170,7 @@ impl Connection {
             tried,
             warnings: LogThrottle::default(),
             silent: LogThrottle::default(),
+            unsent: LogThrottle::default(),
             started,
         };
         let run = move || {
@@ -302,6 +304,7 @@ struct Task {
     tried: Tried,
     warnings: LogThrottle,
     silent: LogThrottle,
+    unsent: LogThrottle,
     started: std::time::Instant,
 }
 
@@ -331,14 +334,14 @@ impl Task {
                     Some(Order::Settle) => self.settling.is_wanted = true,
                     Some(Order::Send(message)) => {
                         if let Some(message) = self.settling.pass(message) {
-                            self.publish(&client, message).await?;
+                            self.publish(&client, message).await;
                         }
                     }
                     None => break,
                 },
                 () = sleep_until(settled), if self.settling.until.is_some() => {
                     for message in std::mem::take(&mut self.settling).held {
-                        self.publish(&client, message).await?;
+                        self.publish(&client, message).await;
                     }
                 }
                 came = next(&mut all, &mut own) => match came {
@@ -347,6 +350,9 @@ impl Task {
                 },
                 Some(event) = self.events.recv() => {
                     self.note(&event);
+                    if event == Event::Connected {
+                        self.check_room(&client);
+                    }
                     if event == Event::Connected
                         && let Ok(Ok(servers)) = timeout(CONNECT, client.server_pool()).await
                     {
@@ -358,23 +364,39 @@ impl Task {
             }
         }
         for message in std::mem::take(&mut self.settling).held {
-            self.publish(&client, message).await?;
+            self.publish(&client, message).await;
         }
         // That this node ends, if anybody listens.
         let _ = timeout(LAST, client.flush()).await;
         Ok(())
     }
 
-    /// Sends a message. What cannot leave now is of no use later.
-    async fn publish(&self, client: &Client, message: Outbound) -> Result<(), async_nats::Error> {
+    /// Sends a message. What cannot leave now is of no use later, and one that the server does not take is no reason to
+    /// send no others.
+    async fn publish(&mut self, client: &Client, message: Outbound) {
         if client.connection_state() != State::Connected {
-            return Ok(());
+            return;
         }
         let subject = match &message.to {
             Some(node) => format!("{}.to.{node}", self.prefix),
             None => format!("{}.all", self.prefix),
         };
-        Ok(client.publish(subject, message.bytes.into()).await?)
+        if let Err(error) = client.publish(subject, message.bytes.into()).await
+            && let Some(before) = self.unsent.say(now_since(self.started))
+        {
+            warn!("cluster: a message to other nodes is not sent: {error}{before}");
+        }
+    }
+
+    /// Tells the owner if a server does not take all that nodes say.
+    fn check_room(&self, client: &Client) {
+        let (most, longest) = (client.max_payload(), limits::cluster::MESSAGE);
+        if most < longest {
+            warn!(
+                "cluster: the NATS server takes messages of {most} bytes at most, but those of nodes have up to \
+                 {longest}: set its max_payload to 1MB"
+            );
+        }
     }
 
     fn note(&mut self, event: &Event) {

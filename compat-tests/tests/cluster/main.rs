@@ -196,3 +196,28 @@ fn a_process_takes_over_a_node_and_others_miss_no_host() {
     let is_noticed = |text: &str| log.contains(&format!("cluster: node a {text}"));
     assert!(!is_noticed("is gone") && !is_noticed("has begun anew"), "{log}");
 }
+
+/// Who registers with so much is not seen at other nodes, and nobody else is any the worse for it.
+#[test]
+fn a_message_that_nats_does_not_take_cuts_nobody_off() {
+    let Some(nats) = NatsServers::with_max_payload(4096) else { return };
+    let nodes = [0, 1].map(|n| {
+        let name = ["a", "b"][n];
+        Master::start(&["--cluster", &nats.urls(0), "--node", name])
+    });
+    nodes[0].wait_for_log("cluster: node b is there");
+    let host = |data: &[&str]| {
+        let config = HostConfig::new(nodes[0].addr()).on(loopback());
+        Host::registered(config.with_data(data), WAIT).expect("registering")
+    };
+    let large = "x".repeat(8000);
+    let too_large = host(&["Pong", "large", &large]);
+    wait_for(&nodes[0], &["large"], WAIT);
+    std::thread::sleep(Duration::from_millis(200));
+    drop(too_large);
+    wait_for(&nodes[0], &[], WAIT);
+    let _host = host(&["Pong", "one"]);
+    wait_for(&nodes[1], &["one"], WAIT);
+    nodes[0].wait_for_log("cluster: the NATS server takes messages of 4096 bytes at most");
+    nodes[0].wait_for_log("cluster: a message to other nodes is not sent");
+}

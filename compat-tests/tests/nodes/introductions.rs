@@ -85,6 +85,8 @@ fn who_asks_a_node_that_dies_is_told_that_there_is_nobody() {
     let client = world.join(0, at("198.51.100.1:3000"), "203.0.113.1");
     world.kill(1);
     world.pass(3600);
+    assert_eq!(world.told(client), Vec::<String>::new(), "it may come to another node");
+    world.pass(400);
     assert_eq!(world.told(client), ["no"]);
     assert_eq!(world.lobby(0, "198.51.100.9"), Vec::<String>::new());
 }

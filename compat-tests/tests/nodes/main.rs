@@ -12,7 +12,9 @@ use punchd::server::{Config, Server, State};
 mod introductions;
 mod moving;
 mod paced;
+mod predicted;
 mod relayed;
+mod restarts;
 
 /// Nodes with hosts and clients.
 struct World(Nodes);
@@ -84,6 +86,17 @@ impl World {
 
     fn lobby(&mut self, n: usize, viewer: &str) -> Vec<String> {
         let conn = self.tcp(n, ip(viewer), &wire::lobby2());
+        let (.., reply) = self.written.iter().find(|(_, to, _)| *to == conn).unwrap();
+        let Some(Message::Lobby(json)) = wire::parse(reply) else { panic!("no lobby") };
+        let list: Vec<serde_json::Value> = serde_json::from_str(json).unwrap();
+        list.iter().map(|host| host["ip"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The hosts of one game at a node.
+    fn lobby_of(&mut self, n: usize, game: &str) -> Vec<String> {
+        let strings = "\n\0".repeat(7);
+        let ask = format!("lobby2\n\0{game}\n\0{strings}date\n\0DESC\n\0\n\0");
+        let conn = self.tcp(n, ip("198.51.100.9"), ask.as_bytes());
         let (.., reply) = self.written.iter().find(|(_, to, _)| *to == conn).unwrap();
         let Some(Message::Lobby(json)) = wire::parse(reply) else { panic!("no lobby") };
         let list: Vec<serde_json::Value> = serde_json::from_str(json).unwrap();

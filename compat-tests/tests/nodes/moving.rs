@@ -1,5 +1,7 @@
 //! Hosts that come to another node, and processes that take over one.
 
+use punchd::admission::Admission;
+
 use super::*;
 
 #[test]
@@ -120,4 +122,19 @@ fn a_process_that_takes_over_a_node_has_the_hosts_of_all_at_once() {
     let mut state = State::decode(&state).unwrap();
     world.act(0, |server, now, out| _ = server.load(now, &mut state, out).unwrap());
     assert_eq!(world.lobby(0, "198.51.100.9"), Vec::<String>::new());
+}
+
+#[test]
+fn a_host_that_changes_to_a_game_that_a_node_does_not_admit_is_gone_there() {
+    let lists = |game: &str| Admission::of(Vec::new(), vec![game.into()]);
+    let gmnet = gmnet::Config { admission: lists("game"), ..gmnet::Config::default() };
+    let mut world = World::of(vec![Config { gmnet, ..Config::default() }, Config::default()]);
+    let host = world.host(1, ip("203.0.113.1"));
+    world.pass(5);
+    assert_eq!(world.lobby_of(0, "game"), ["203.0.113.1"]);
+    let mut data = <[String; 8]>::default();
+    data[0] = "another game".into();
+    world.write(1, host, &wire::reg2("1.2.4", &data));
+    world.pass(5);
+    assert_eq!(world.lobby_of(0, "game"), Vec::<String>::new());
 }

@@ -14,6 +14,15 @@ fn with_full_relay(n: usize) -> Config {
     Config { relay: Some(relay(n, full())), ..Config::default() }
 }
 
+/// One whose relay joins families.
+fn with_two_families(n: usize) -> Config {
+    let mut config = with_relay(n);
+    if let Some(relay) = &mut config.relay {
+        relay.told.v6 = Some("2001:db8::2".parse().unwrap());
+    }
+    config
+}
+
 /// One that speaks no dialect.
 fn alone(config: Config) -> Config {
     Config { dialects: Vec::new(), ..config }
@@ -305,5 +314,58 @@ fn who_cannot_be_relayed_is_answered_by_the_next_process() {
             assert_eq!(world.told(client), ["no"], "{at_node} {after}");
             assert_eq!(world.told(host), [seen.to_string()], "{at_node} {after}");
         }
+    }
+}
+
+/// Their ports are not known, so nothing tells them apart but their connections.
+#[test]
+fn each_of_several_clients_of_one_address_is_relayed_to_a_host_of_the_other_family() {
+    for take_over in [false, true] {
+        let mut world = World::of(vec![Config::default(), alone(with_two_families(1))]);
+        world.udp(0, at("[2001:db8::1]:2000"), b"reg");
+        let host = world.host(0, ip("2001:db8::1"));
+        world.pass(5);
+        world.net.cuts.insert((1, 0));
+        let clients = [0; 3].map(|_| {
+            let client = world.tcp(0, ip("198.51.100.1"), &wire::connect("2001:db8::1"));
+            world.pass(1);
+            client
+        });
+        if take_over {
+            world.take_over(0);
+        }
+        world.net.cuts.clear();
+        world.pass(4000);
+        let mut places: Vec<String> = Vec::new();
+        for client in clients {
+            let [told] = &world.told(client)[..] else { panic!("one is told nothing") };
+            assert!(told.starts_with("192.0.2.2:"), "{told}");
+            places.push(told.clone());
+        }
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), 3, "{places:?}: each has a port of its own");
+        assert_eq!(world.told(host).len(), 3, "{take_over}");
+    }
+}
+
+#[test]
+fn each_of_several_clients_of_one_address_is_answered_if_no_relay_has_room() {
+    let mut full_one = with_two_families(1);
+    full_one.relay.iter_mut().for_each(|relay| relay.bounds = full());
+    let mut world = World::of(vec![Config::default(), alone(full_one)]);
+    world.udp(0, at("[2001:db8::1]:2000"), b"reg");
+    world.host(0, ip("2001:db8::1"));
+    world.pass(5);
+    world.net.cuts.insert((1, 0));
+    let clients = [0; 40].map(|_| {
+        let client = world.tcp(0, ip("198.51.100.1"), &wire::connect("2001:db8::1"));
+        world.pass(1);
+        client
+    });
+    world.net.cuts.clear();
+    world.pass(4000);
+    for client in clients {
+        assert_eq!(world.told(client), ["no"]);
     }
 }

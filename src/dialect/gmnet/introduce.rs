@@ -121,7 +121,7 @@ impl Gmnet {
         host.is_some_and(|h| h.port.is_none() && self.port_probes.is_being_asked(h.conn))
     }
 
-    fn is_just_restarted(&self, now: Now) -> bool {
+    pub(super) fn is_just_restarted(&self, now: Now) -> bool {
         now.instant.since(Instant::default()) < self.config.start_wait
     }
 
@@ -129,12 +129,17 @@ impl Gmnet {
         let Some(request) = self.introductions.get(id).map(|w| w.request) else { return };
         let found = self.find(cx.now, &request);
         let outcome = self.outcome(cx.now, &request, found, is_last_try);
-        if let Outcome::Wait = outcome {
-            // Some microseconds, in which all hosts at the address may have been looked at.
-            let looked_at = 8 + self.hosts.all_at(request.host).len();
-            self.work_queue.spend(looked_at * limits::HOST_WORK);
-            self.ask_node(cx, id, false);
-            return;
+        match outcome {
+            Outcome::Wait => {
+                // Some microseconds, in which all hosts at the address may have been looked at.
+                let looked_at = 8 + self.hosts.all_at(request.host).len();
+                self.work_queue.spend(looked_at * limits::HOST_WORK);
+                self.ask_node(cx, id, false);
+                return;
+            }
+            // Its node knows whether it may come back.
+            Outcome::NotFound if !is_last_try && self.is_node_being_asked(id) => return,
+            _ => {}
         }
         let Some(waiting) = self.introductions.remove(id) else { return };
         self.work_queue.spend(limits::COMMAND_WORK);

@@ -4,6 +4,7 @@
 //! A client takes all that comes from the server's address for the server's, so that the relay has to be
 //! at another one.
 
+use std::iter;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
@@ -36,6 +37,9 @@ pub(super) struct Asked {
     /// When it was answered last.
     since: Instant,
     instead: Instead,
+    /// Other clients of that address whose ports are not known either: they look the same.
+    #[serde(default)]
+    others: Vec<Self>,
 }
 
 /// What is done if they cannot be relayed.
@@ -136,14 +140,35 @@ impl Gmnet {
                 self.tell_of_relay(cx, id, client, key, places);
                 true
             }
-            Relayed::Asked => {
-                let since = self.conns.get(id).map(|conn| conn.times.answered);
-                let (instead, since) = (instead(), since.unwrap_or_default());
-                self.asked.add(&attempt, Asked { id, host: whom, since, instead });
-                true
-            }
+            Relayed::Asked => self.wait_for_relay(&attempt, (id, whom), instead),
             Relayed::No(_) => false,
         }
+    }
+
+    /// A client waits for the relay of another node. False: too many do who look the same.
+    fn wait_for_relay(
+        &mut self,
+        attempt: &Attempt,
+        (id, host): (ConnId, Whom),
+        instead: impl FnOnce() -> Instead,
+    ) -> bool {
+        let since = self.conns.get(id).map(|conn| conn.times.answered).unwrap_or_default();
+        let asked = |instead| Asked { id, host, since, instead, others: Vec::new() };
+        let Some(first) = self.asked.get_mut(attempt) else {
+            self.asked.add(attempt, asked(instead()));
+            return true;
+        };
+        // What it has asked before does not count any more.
+        first.others.retain(|other| other.id != id);
+        if first.id == id {
+            let others = std::mem::take(&mut first.others);
+            *first = Asked { others, ..asked(instead()) };
+        } else if first.others.len() < limits::cluster::RELAY_SHARERS {
+            first.others.push(asked(instead()));
+        } else {
+            return false;
+        }
+        true
     }
 
     /// Tells a host and a client of the relay that forwards for them.
@@ -168,7 +193,7 @@ impl Gmnet {
             self.note_failed(cx, client.ip(), whom);
         }
         match self.hosts.node_of(key) {
-            Some(node) => self.tell_host_elsewhere(cx, node, conn, for_host),
+            Some(node) => self.tell_host_elsewhere(cx, node, (conn, at.ip()), for_host),
             None => {
                 let is_here = self.config.relay.contains(for_host.ip());
                 let relay = NonZeroU16::new(for_host.port()).filter(|_| is_here);
@@ -183,15 +208,36 @@ impl Gmnet {
 
     /// The relay of another node was asked for a client and a host.
     pub(super) fn handle_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt, is_given: bool) {
-        let Some(Asked { id, host, since, instead }) = self.asked.take(attempt) else { return };
-        // It may have gone, or have asked for somebody else.
-        if self.conns.get(id).is_none_or(|conn| conn.times.answered != since) {
-            return;
-        }
+        let Some(mut first) = self.asked.take(attempt) else { return };
+        let others = std::mem::take(&mut first.others);
         let places = cx.shared.relay.between(Name::Gmnet, [attempt.client, attempt.host]);
-        if let (Some(places), Some(key)) = (places.filter(|_| is_given), self.host_at(host)) {
-            return self.tell_of_relay(cx, id, attempt.client, key, places);
+        let mut places = places.filter(|_| is_given);
+        for Asked { id, host, since, instead, .. } in iter::once(first).chain(others) {
+            // It may have gone, or have asked for somebody else.
+            if self.conns.get(id).is_none_or(|conn| conn.times.answered != since) {
+                continue;
+            }
+            let mut instead = Some(instead);
+            let is_told = match (self.host_at(host), places.take()) {
+                (Some(key), Some(places)) => {
+                    self.tell_of_relay(cx, id, attempt.client, key, places);
+                    true
+                }
+                // One session is for one client.
+                (Some(key), None) if is_given => {
+                    let instead = || instead.take().unwrap_or(Instead::Nothing);
+                    self.relay(cx, id, attempt.client, key, instead)
+                }
+                _ => false,
+            };
+            if !is_told {
+                self.do_instead(cx, instead.unwrap_or(Instead::Nothing));
+            }
         }
+    }
+
+    /// A client and its host cannot be relayed.
+    fn do_instead(&mut self, cx: &mut Context<'_>, instead: Instead) {
         match instead {
             Instead::Nothing => {}
             Instead::Say(what) => {

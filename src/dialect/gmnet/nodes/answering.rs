@@ -135,9 +135,9 @@ impl Gmnet {
     /// Answers those that have waited for long enough.
     pub(super) fn answer_late(&mut self, cx: &mut Context<'_>) {
         while self.nodes.answering.given.take_due(cx.now.instant).is_some() {}
-        while let Some((until, id)) = self.nodes.answering.due.first().copied()
-            && until <= cx.now.instant
-        {
+        for _ in 0..bounds::ANSWERED_AT_ONCE {
+            let first = self.nodes.answering.due.first().copied();
+            let Some((_, id)) = first.filter(|(until, _)| *until <= cx.now.instant) else { break };
             self.retry_ask(cx, id, true);
         }
     }
@@ -166,6 +166,10 @@ impl Gmnet {
             given.take();
         }
         given.arm_with(cx.now.instant, (node, id), said);
+        // It may have come back just now, and nobody is told of a host that his node does not know.
+        if said != Said::No {
+            self.tell_changes(cx);
+        }
         tell(cx, Whom::Node(node), &Message::<&Data>::Answer { id, said });
     }
 
@@ -173,7 +177,9 @@ impl Gmnet {
     fn host_of(&self, ask: &Ask) -> Option<HostKey> {
         let port = Some(ask.at.port()).filter(|port| *port != 0);
         let same = self.conns.get(ask.host).and_then(|conn| conn.host);
-        same.or_else(|| self.hosts.find(ask.at.ip(), port))
+        // A process that has begun anew may have given that connection to another host.
+        let is_it = |key: &HostKey| self.hosts.get(*key).is_some_and(|h| h.addr == ask.at.ip());
+        same.filter(is_it).or_else(|| self.hosts.find(ask.at.ip(), port))
     }
 
     /// Tells the host of the client, if all is known. None: not yet.
@@ -186,7 +192,8 @@ impl Gmnet {
     ) -> Option<Said> {
         let found = self.host_of(ask);
         let Some((key, host)) = found.and_then(|key| Some((key, self.hosts.get(key)?))) else {
-            let expected = self.ports.is_host_expected(cx.now.instant, ask.at.ip());
+            let expected = self.ports.is_host_expected(cx.now.instant, ask.at.ip())
+                || self.is_just_restarted(cx.now);
             return if expected && !is_last_try { None } else { Some(Said::No) };
         };
         let (conn, port) = (host.conn, host.port);
@@ -262,10 +269,16 @@ impl Gmnet {
         cx.shared.unproven.may_tell_asker(cx.now.instant, at, asker).then_some(at)
     }
 
-    /// A host is to knock at the relay of another node.
-    pub(super) fn send_to_relay(&mut self, cx: &mut Context<'_>, conn: ConnId, at: SocketAddr) {
-        let is_host = self.conns.get(conn).is_some_and(|conn| conn.host.is_some());
-        if is_host && at.port() != 0 && self.notices.has_room(conn, at.ip()) {
+    /// A host with this address is to knock at the relay of another node.
+    pub(super) fn send_to_relay(
+        &mut self,
+        cx: &mut Context<'_>,
+        (conn, addr): (ConnId, Option<IpAddr>),
+        at: SocketAddr,
+    ) {
+        let host = self.conns.get(conn).and_then(|conn| self.hosts.get(conn.host?));
+        let is_it = host.is_some_and(|host| addr.is_none_or(|addr| addr == host.addr));
+        if is_it && at.port() != 0 && self.notices.has_room(conn, at.ip()) {
             self.tell_all(cx, conn, [News::from(at)].into_iter());
         }
     }

@@ -155,10 +155,17 @@ impl Gmnet {
         let ports = ask.ports.iter().copied().chain(others).collect();
         let number = number.unwrap_or_else(|| self.new_number(cx));
         self.send_ask(cx, node, Ask { id: number, ports, ..ask }, By::Request(id));
+        self.introductions.late.cancel(&id);
         if let Some(waiting) = self.introductions.get_mut(id) {
             waiting.asked = Some(number);
         }
         true
+    }
+
+    /// Whether a node has not answered yet what it was asked for a request.
+    pub(in crate::dialect::gmnet) fn is_node_being_asked(&self, id: WaitId) -> bool {
+        let asked = self.introductions.get(id).and_then(|waiting| waiting.asked);
+        asked.is_some_and(|asked| self.nodes.asking.open.contains_key(&asked))
     }
 
     /// What a node is asked of one of its hosts, for a client at this address and port.
@@ -214,21 +221,29 @@ impl Gmnet {
 
     /// Nodes that do not answer are not waited for any more.
     pub(super) fn give_asks_up(&mut self, cx: &mut Context<'_>) {
-        while let Some(id) = self.nodes.asking.ends.pop_due(cx.now.instant) {
+        for _ in 0..bounds::ANSWERED_AT_ONCE {
+            let Some(id) = self.nodes.asking.ends.pop_due(cx.now.instant) else { break };
             if let Some(asked) = self.nodes.asking.open.remove(&id) {
                 self.conclude_asked(cx, id, &asked, Said::No);
             }
         }
     }
 
-    /// A node is gone, and answers nothing any more.
+    /// A node is gone, and answers nothing any more. Its hosts may be about to come to another one, which is asked by the
+    /// same number.
     pub(super) fn end_asks_of(&mut self, cx: &mut Context<'_>, node: NodeId) {
         let of_node = self.nodes.asking.open.iter().filter(|(_, asked)| asked.node == node);
         let mut all: Vec<u64> = of_node.map(|(id, _)| *id).collect();
         all.sort_unstable();
         for id in all {
-            if let Some(asked) = self.nodes.asking.remove(id) {
-                self.conclude_asked(cx, id, &asked, Said::No);
+            match self.nodes.asking.remove(id) {
+                Some(Asked { by: By::Request(wait), .. })
+                    if self.introductions.get(wait).is_some_and(|w| w.asked == Some(id)) =>
+                {
+                    self.introductions.late.arm(cx.now.instant, wait);
+                }
+                Some(asked) => self.conclude_asked(cx, id, &asked, Said::No),
+                None => {}
             }
         }
     }
@@ -286,7 +301,9 @@ impl Gmnet {
             (Said::Met { at, elsewhere, knocks }, Some(key)) => {
                 let endpoint = self.tell_met(cx, (request, text), key, (at, elsewhere));
                 self.note_met(cx, *node, seen, key, knocks);
-                let pair = [seen, SocketAddr::new(ask.at.ip(), at.port())];
+                // The client may be told the port that comes next. The host is known by the one that it has shown.
+                let known = self.hosts.any(key).and_then(|host| host.port);
+                let pair = [seen, SocketAddr::new(ask.at.ip(), known.unwrap_or(at.port()))];
                 let two = Two { pair, endpoints: [endpoint, knocks.unwrap_or(seen)] };
                 cx.shared.relay.introduced(cx.now, pair);
                 if knocks.is_some() && !elsewhere {
@@ -329,7 +346,8 @@ impl Gmnet {
         (at, elsewhere): (SocketAddr, bool),
     ) -> SocketAddr {
         let Some(host) = self.hosts.any(key) else { return at };
-        self.lookups.met(cx.now.instant, request.client, SocketAddr::new(host.addr, at.port()));
+        let known = SocketAddr::new(host.addr, host.port.unwrap_or(at.port()));
+        self.lookups.met(cx.now.instant, request.client, known);
         if elsewhere {
             self.tell_endpoint(cx, request.conn, at);
             return at;
@@ -377,9 +395,10 @@ impl Gmnet {
         &self,
         cx: &mut Context<'_>,
         node: NodeId,
-        host: ConnId,
+        (host, addr): (ConnId, IpAddr),
         at: SocketAddr,
     ) {
-        tell(cx, cluster::Whom::Node(node), &Message::<&Data>::Tell { host, at });
+        let message = Message::<&Data>::Tell { host, addr: Some(addr), at };
+        tell(cx, cluster::Whom::Node(node), &message);
     }
 }

@@ -46,7 +46,13 @@ pub(in crate::dialect::gmnet) enum Message<D> {
     Answer { id: u64, said: Said },
     /// A host is to knock there.
     #[serde(rename = "t")]
-    Tell { host: ConnId, at: SocketAddr },
+    Tell {
+        host: ConnId,
+        /// Its address: a process that has begun anew may have given its connection to another one.
+        #[serde(default)]
+        addr: Option<IpAddr>,
+        at: SocketAddr,
+    },
 }
 
 /// What another process of this node needs to know of another one.

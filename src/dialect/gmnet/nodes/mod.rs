@@ -113,7 +113,7 @@ impl Gmnet {
             Message::End => self.hosts.end_round(node),
             Message::Ask(ask) => self.answer_node(cx, node, ask),
             Message::Answer { id, said } => self.handle_answer(cx, node, id, said),
-            Message::Tell { host, at } => self.send_to_relay(cx, host, at),
+            Message::Tell { host, addr, at } => self.send_to_relay(cx, (host, addr), at),
         }
     }
 
@@ -130,6 +130,8 @@ impl Gmnet {
             // Another node may admit others.
             let game = told.data.as_ref().map_or("", |data| data.get(0));
             if !self.config.admission.admits_game(game) {
+                // It may have run another game before.
+                self.hosts.take_away(cx.now.instant, node, told.conn);
                 continue;
             }
             if self.hosts.put(cx.now.instant, node, told) {

@@ -29,6 +29,11 @@ impl<T> Awaited<T> {
         self.0.insert([attempt.client, attempt.host].map(plain), what);
     }
 
+    /// Who waits for it already.
+    pub fn get_mut(&mut self, attempt: &Attempt) -> Option<&mut T> {
+        self.0.get_mut(&[attempt.client, attempt.host].map(plain))
+    }
+
     /// It is there.
     pub fn take(&mut self, attempt: &Attempt) -> Option<T> {
         self.0.remove(&[attempt.client, attempt.host].map(plain))
