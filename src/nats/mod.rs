@@ -23,7 +23,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -191,6 +191,15 @@ impl Nats {
         if peer.port() == 0 {
             return;
         }
+        // What a port has shown before it was told stays valid: anybody can send a request in its name.
+        let is_symmetric = || self.settled.get(peer).is_some_and(Kind::is_symmetric);
+        if seen == Seen::Alternate && is_symmetric() {
+            return;
+        }
+        self.note(now, peer, seen);
+    }
+
+    fn note(&mut self, now: Instant, peer: SocketAddrV4, seen: Seen) {
         self.has_alternate |= seen == Seen::Alternate;
         let nat = self.touch(now, *peer.ip());
         nat.is_proven |= seen == Seen::Tcp;
@@ -226,7 +235,9 @@ impl Nats {
             return;
         }
         nat.knock = Knock::Came;
-        self.saw(now, peer, Seen::Alternate);
+        if peer_v4.port() != 0 {
+            self.note(now, peer_v4, Seen::Alternate);
+        }
         if self.about(now, peer).kind == Kind::Independent {
             self.settled.disprove(peer_v4);
         }

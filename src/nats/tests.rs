@@ -319,6 +319,16 @@ fn what_a_port_has_shown_before_others_know_it_goes_on_counting() {
     assert_eq!(next(&mut nats, 4000, 1)[0], 4004);
 }
 
+/// Whoever is told of a port can send a request in its name.
+#[test]
+fn what_a_port_has_shown_before_others_know_it_is_not_undone_in_its_name() {
+    let mut nats = after(&[(Stun, 4000), (Alternate, 4001), (Main, 4000)]);
+    nats.settle(at(1000), peer(4000));
+    nats.saw(at(2000), peer(4000), Alternate);
+    assert_eq!(about(&nats, 4000).kind, Kind::Sequential);
+    assert_eq!(next(&mut nats, 4000, 1)[0], 4002);
+}
+
 #[test]
 fn few_settled_ports_are_remembered() {
     let mut settled = Settled::default();
