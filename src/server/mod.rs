@@ -319,6 +319,10 @@ impl Server {
         data: &[u8],
         out: &mut Outbox,
     ) {
+        // Nobody is there, so it is forged, and nobody can be told of it.
+        if peer.port() == 0 {
+            return;
+        }
         // Where games play another port may be closed than where STUN answers besides.
         if !self.is_of_stun(via) {
             self.shared.diagnostics.udp_came();

@@ -282,6 +282,10 @@ impl Forwarding {
         data: &[u8],
         send: &mut impl FnMut(u16, SocketAddr, &[u8]),
     ) {
+        // It is forged, and would take the port of the player away.
+        if from.port() == 0 {
+            return;
+        }
         let Some(sender) = self.sessions.sender(pool_port, from.ip()) else { return };
         let Some((allocation, shares)) = self.sessions.get_mut(sender.at) else { return };
         let Allocation { shape, sides, began, held, is_connected, .. } = allocation;

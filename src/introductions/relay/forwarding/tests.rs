@@ -143,6 +143,20 @@ fn what_comes_to_one_port_leaves_from_the_other() {
     assert_eq!(reports, [Report::Passed(14)]);
 }
 
+/// After a silence it is looked for at any port, and there is none to answer to.
+#[test]
+fn a_player_is_never_at_port_0() {
+    let mut world = World::with_session(Shape::Any);
+    world.connect();
+    world.wait(limits::UNANSWERED);
+    world.comes(A, (CLIENT, 0), b"forged");
+    world.comes(B, (HOST, 0), b"forged");
+    world.nothing_leaves();
+    assert!(!world.wait(CHECK).iter().any(|report| matches!(report, Report::Ended(..))));
+    world.comes(B, (HOST, 2), b"hi");
+    world.leaves(A, (CLIENT, 1), b"hi");
+}
+
 #[test]
 fn a_stranger_gets_nothing_and_changes_nothing() {
     let mut world = World::with_session(Shape::Any);
