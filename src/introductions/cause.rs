@@ -137,7 +137,8 @@ mod tests {
             connected: Connected::default(),
             is_proven: true,
         };
-        let ended = Ended { unix: 0, attempt, kinds, way: Way::No(relay), silent: 0 };
+        let ended =
+            Ended { unix: 0, attempt, kinds, way: Way::No(relay), silent: 0, is_counted: true };
         let text = ended.to_string();
         text.split_once(&format!(
             "host {}: ",

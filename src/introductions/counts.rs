@@ -112,13 +112,19 @@ impl Tally {
         self.total = self.by_cell.values().fold(Counts::default(), |all, some| all.and(*some));
     }
 
-    /// An introduction has ended; what host and client are behind.
-    pub(super) fn note(&mut self, now: Instant, attempt: &Attempt, kinds: [Kind; 2], way: Way) {
+    /// An introduction has ended; what host and client are behind. Returns whether it counts.
+    pub(super) fn note(
+        &mut self,
+        now: Instant,
+        attempt: &Attempt,
+        kinds: [Kind; 2],
+        way: Way,
+    ) -> bool {
         self.noted.count(way);
-        self.count(now, attempt, kinds, way);
+        self.count(now, attempt, kinds, way)
     }
 
-    fn count(&mut self, now: Instant, attempt: &Attempt, mut kinds: [Kind; 2], way: Way) {
+    fn count(&mut self, now: Instant, attempt: &Attempt, mut kinds: [Kind; 2], way: Way) -> bool {
         kinds.sort_unstable();
         let (pair, cell) = (pair(attempt), (attempt.dialect, kinds));
         let failed = matches!(way, Way::No(_));
@@ -134,17 +140,28 @@ impl Tally {
             None => {
                 self.change(cell, |counts| counts.count(way));
                 self.keep(attempt, Counted { cell, failed });
+                return true;
             }
         }
+        false
     }
 
-    /// One that was told as failed has got through directly.
-    pub(super) fn correct(&mut self, now: Instant, attempt: &Attempt, kinds: [Kind; 2]) {
+    /// One that was told as failed, and may have been counted, has got through directly.
+    pub(super) fn correct(
+        &mut self,
+        now: Instant,
+        attempt: &Attempt,
+        mut kinds: [Kind; 2],
+        is_counted: bool,
+    ) {
         self.noted.correct(Way::Direct(None));
         if self.counted(now, pair(attempt)).is_some() {
-            return self.count(now, attempt, kinds, Way::Direct(None));
+            self.count(now, attempt, kinds, Way::Direct(None));
+            return;
         }
-        let mut kinds = kinds;
+        if !is_counted {
+            return;
+        }
         kinds.sort_unstable();
         self.change((attempt.dialect, kinds), |counts| counts.correct(Way::Direct(None)));
     }
@@ -239,21 +256,24 @@ mod tests {
             [direct, relayed, failed, late]
         };
         let no = Way::No(Relay::Untried);
-        (0..200).for_each(|n| tally.note(at(n / 100), &attempt(1, n as u16), UNKNOWN, no));
+        let mut note = |n: u64| tally.note(at(n / 100), &attempt(1, n as u16), UNKNOWN, no);
+        assert_eq!((0..200).filter(|n| note(*n)).count(), 1);
         assert_eq!(counts(&tally), [0, 0, 1, 0]);
-        tally.note(at(3), &attempt(2, 1), UNKNOWN, no);
+        assert!(tally.note(at(3), &attempt(2, 1), UNKNOWN, no));
         tally.note(at(20), &attempt(1, 9), [Kind::Open; 2], Way::Direct(None));
         assert_eq!(counts(&tally), [1, 0, 1, 1], "the second try worked");
         tally.note(at(30), &attempt(1, 9), UNKNOWN, no);
-        tally.correct(at(30), &attempt(1, 9), UNKNOWN);
+        tally.correct(at(30), &attempt(1, 9), UNKNOWN, false);
         assert_eq!(counts(&tally), [1, 0, 1, 1], "nothing more is said of it");
         let by_way: Vec<u64> = tally.total().by_way().iter().map(|(_, count)| *count).collect();
         assert_eq!(by_way, [1, 0, 2], "no number of a counter becomes less");
         assert_eq!(tally.by_cell().count(), 1);
         tally.note(at(200), &attempt(1, 9), UNKNOWN, no);
         assert_eq!(counts(&tally), [1, 0, 2, 1], "some minutes later it is another one");
-        // Of one that is long ago, it is known that it was counted.
-        tally.correct(at(2000), &attempt(1, 9), UNKNOWN);
+        // Of one that is long ago it has to be said whether it was counted.
+        tally.correct(at(2000), &attempt(1, 9), UNKNOWN, false);
+        assert_eq!(counts(&tally), [1, 0, 2, 1]);
+        tally.correct(at(2000), &attempt(1, 9), UNKNOWN, true);
         assert_eq!(counts(&tally), [2, 0, 1, 2]);
     }
 
@@ -290,7 +310,8 @@ mod tests {
             let [_, a, b, c] = n.to_be_bytes();
             let client = SocketAddr::from(([10, a, b, c], 1));
             let attempt = Attempt { client, ..attempt(1, 1) };
-            (0..2).for_each(|_| tally.note(at(1), &attempt, [Kind::Open; 2], Way::Direct(None)));
+            (0..2)
+                .for_each(|_| _ = tally.note(at(1), &attempt, [Kind::Open; 2], Way::Direct(None)));
         }
         assert_eq!(tally.total().direct, limits::COUNTED_PAIRS as u64 + 20);
     }

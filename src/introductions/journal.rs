@@ -71,6 +71,9 @@ pub struct Ended {
     /// Seconds for which nothing had come from the host, if that was long.
     #[serde(default, skip_serializing_if = "crate::state::is_default")]
     pub silent: u64,
+    /// It counts: few of one source do, and of the same two one in a minute.
+    #[serde(default, skip_serializing_if = "crate::state::is_default")]
+    pub is_counted: bool,
 }
 
 impl Ended {
@@ -124,13 +127,14 @@ impl Journal {
         silent: Duration,
     ) {
         let kinds = [attempt.host, attempt.client].map(|at| nats.kind(now.instant, at));
-        let ended = Ended { unix: now.unix, attempt, kinds, way, silent: silent.as_secs() };
+        let silent = silent.as_secs();
+        let mut ended = Ended { unix: now.unix, attempt, kinds, way, silent, is_counted: false };
         self.log_end(now, &ended);
         // Anybody can have sent the requests of a client that has not shown that it hears what it is told.
         if !ended.attempt.is_proven {
             return;
         }
-        self.counts.note(now.instant, &ended.attempt, kinds, way);
+        ended.is_counted = self.counts.note(now.instant, &ended.attempt, kinds, way);
         if let Way::No(_) = way {
             if self.failures.len() >= limits::FAILURES {
                 self.failures.pop_front();
@@ -175,7 +179,7 @@ impl Journal {
         }
         ended.way = Way::Direct(None);
         let ended = ended.clone();
-        self.counts.correct(now.instant, attempt, ended.kinds);
+        self.counts.correct(now.instant, attempt, ended.kinds, ended.is_counted);
         self.log_end(now, &ended);
     }
 
