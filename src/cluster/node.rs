@@ -220,7 +220,8 @@ impl Node {
         let is_stale = !is_whole && now - self.sound >= limits::GONE;
         if is_stale {
             self.untold_since.get_or_insert(self.sound);
-            self.sound = now;
+            // What was known is forgotten, so it is asked for even if nothing turns out to be missing.
+            (self.sound, self.inn.is_old) = (now, true);
         }
         is_stale
     }

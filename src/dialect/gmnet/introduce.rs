@@ -86,7 +86,9 @@ impl Gmnet {
         }
         for _ in 0..AT_ONCE {
             let Some(id) = self.introductions.deadlines.pop_due(cx.now.instant) else { break };
-            if self.may_come_back(cx.now, id) || self.ask_node(cx, id, true) {
+            // One whose node is gone has a little longer.
+            let is_late = self.introductions.late.is_armed(&id);
+            if is_late || self.may_come_back(cx.now, id) || self.ask_node(cx, id, true) {
                 self.introductions.deadlines.arm(cx.now.instant, id);
             } else if self.is_host_being_asked(cx.now, id) {
                 self.introductions.late.arm(cx.now.instant, id);
@@ -96,7 +98,11 @@ impl Gmnet {
         }
         for _ in 0..AT_ONCE {
             let Some(id) = self.introductions.late.pop_due(cx.now.instant) else { break };
-            self.retry(cx, id, true);
+            if self.ask_node(cx, id, true) {
+                self.introductions.deadlines.arm(cx.now.instant, id);
+            } else {
+                self.retry(cx, id, true);
+            }
         }
     }
 

@@ -53,7 +53,7 @@ impl Rooms {
                 other => return other,
             }
         }
-        if is_chosen && last == Reason::NoRoom && give_back(turn, &rooms) {
+        if is_chosen && last != Reason::Busy && give_back(turn, &rooms) {
             return Ok(());
         }
         Err(last)

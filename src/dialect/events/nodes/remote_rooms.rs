@@ -310,7 +310,8 @@ impl Events {
         if let Some((_, of, room)) = self.lost_room(id)
             && of == node
         {
-            self.peer_mut(id).into_iter().for_each(|peer| peer.remote = None);
+            // The node may only have been out of reach, and was told meanwhile that the peer is still in its room.
+            self.be_in_none(id, out);
             self.tell_room_gone(id, room, out);
         }
     }

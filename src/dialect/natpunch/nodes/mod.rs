@@ -384,7 +384,8 @@ impl Natpunch {
                 return;
             }
             self.nodes.rounds.remove(of, self.clients.strings_of(id));
-            if of != node {
+            // One that was to be taken away, and is told of again before, is in nothing any more.
+            if of != node || self.nodes.rounds.is_gone(of, round) {
                 self.forget_elsewhere(cx, id);
             }
         }
@@ -414,7 +415,7 @@ impl Natpunch {
             }
             self.settle(cx, id);
             self.nodes.rounds.remove(of, self.lobbies.strings_of(id));
-            if of != node {
+            if of != node || self.nodes.rounds.is_gone(of, round) {
                 self.tell_end(cx, id);
                 self.drop_lobby(id);
             }
