@@ -467,3 +467,21 @@ fn lines_in_json_name_who_came_met_and_left() {
         }
     }
 }
+
+/// What the start could not make, whoever owns the folder.
+#[test]
+fn a_check_finds_a_log_file_that_cannot_be_made() {
+    if !nix::unistd::geteuid().is_root() {
+        return skipped::note("only root can start a process of another user");
+    }
+    const NOBODY: u32 = 65_534;
+    let folder = Folder::new();
+    let (program, log) = (folder.file("punchd"), folder.file("log"));
+    let copied = Command::new("cp").arg(binary()).arg(&program).status();
+    assert!(copied.expect("cp").success());
+    let mut command = Command::new(&program);
+    command.args(["--check", "--port", "0", "--http", "off", "--log", &log]).uid(NOBODY);
+    let output = command.output().expect("starting punchd");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("cannot write the log file") && !output.status.success(), "{said}");
+}

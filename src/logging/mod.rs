@@ -111,7 +111,8 @@ pub fn start(verbosity: Verbosity, format: Format, file: Option<&Path>) -> Resul
         Verbosity::Verbose => LevelFilter::Debug,
     };
     // The journal notes the time itself.
-    let in_journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let in_journal =
+        std::env::var("JOURNAL_STREAM").is_ok_and(|stream| sys::is_standard_output(&stream));
     let (at_console, in_file) = match format {
         Format::Json => (json_line as WriteLine, json_line as WriteLine),
         Format::Text if in_journal => (bare as WriteLine, dated as WriteLine),
@@ -155,7 +156,7 @@ pub fn check(file: &Path) -> Result<(), LogError> {
         Err(error) if queue::is_unread_pipe(file, &error) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-            folder.unwrap_or(Path::new(".")).metadata().map(drop).map_err(failed)
+            sys::may_make_files(folder.unwrap_or(Path::new("."))).map_err(failed)
         }
         other => other.map(drop).map_err(failed),
     }

@@ -6,9 +6,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use log::error;
 
 use super::LogError;
 use crate::limits;
@@ -120,7 +122,13 @@ impl Queue {
                     let is_renamed = |file: &File| sys::was_renamed(file, &path);
                     writer.work(&jobs, |file| replace(file, &path), is_renamed);
                 }
-                Err(error) => _ = open.send(Opened::Failed(error)),
+                Err(error) => {
+                    // The start may not have waited for it.
+                    if let Err(SendError(Opened::Failed(error))) = open.send(Opened::Failed(error))
+                    {
+                        error!("{}", LogError::File(path, error));
+                    }
+                }
             }
         })?;
         Ok((queue, is_open.recv_timeout(OPEN_WAIT).unwrap_or(Opened::Not)))

@@ -151,12 +151,26 @@ impl Requests {
     }
 }
 
+/// Whether this is the main process of a service of systemd that cannot be told of another one.
+fn is_ended_with_this_one() -> bool {
+    let of = std::env::var("SYSTEMD_EXEC_PID");
+    let is_main = of.is_ok_and(|of| of == std::process::id().to_string());
+    is_main && std::env::var_os("NOTIFY_SOCKET").is_none()
+}
+
 /// Starts what comes after this process, if it can be and nothing is about to already.
 fn start(successor: Option<&(Successor, SocketAddr)>) -> Option<io::Result<Child>> {
     let Some((successor, at)) = successor else {
         warn!("SIGUSR2: no process can ask for the place of this one, as was said at the start");
         return None;
     };
+    if is_ended_with_this_one() {
+        warn!(
+            "SIGUSR2: systemd would end the next process with this one, as it hears nothing of it; its unit needs \
+             Type=notify"
+        );
+        return None;
+    }
     let started = successor.start(*at);
     if started.is_none() {
         warn!("SIGUSR2: a process is about to take over already");

@@ -227,3 +227,12 @@ fn rust_log_wins_over_quiet_and_verbose() {
     assert!(log.contains("INFO") && !log.contains("DEBUG"), "{log}");
     assert_eq!(fs::read_to_string(&file).expect("the log").trim_end(), log);
 }
+
+/// Whatever is started below a service inherits the variable, and what it writes elsewhere has its time.
+#[test]
+fn lines_have_their_times_where_the_output_is_not_that_of_the_journal() {
+    let mut command = Command::new(binary());
+    command.args(["--port", "0"]).env("JOURNAL_STREAM", "1:1");
+    let log = Master::spawn(command).stop();
+    assert!(log.lines().all(has_time_and_level), "{log}");
+}

@@ -292,3 +292,33 @@ fn a_process_of_another_user_gets_nothing() {
     master.wait_for_log(&format!("of user {NOBODY} wants to take over and may not"));
     assert!(answers(&raw::connect(at, loopback())));
 }
+
+/// systemd takes the end of a service's main process for that of the service, if it is told of no other one.
+#[test]
+fn the_main_process_of_a_service_that_tells_nothing_goes_on() {
+    let script = "SYSTEMD_EXEC_PID=$$ exec \"$0\" --port 0 --http off";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(compat_tests::master::binary());
+    let master = Master::spawn(command);
+    let control = raw::connect(master.addr(), loopback());
+    master.signal(nix::sys::signal::Signal::SIGUSR2);
+    master.wait_for_log("its unit needs Type=notify");
+    assert!(answers(&control) && !master.log().contains("is started, to take over"));
+}
+
+/// With a relay there are more sockets than a process may have open at first, as most systems have it.
+#[test]
+fn who_takes_over_may_have_as_few_open_files_as_any_process_at_first() {
+    let relay = loopback().to_string();
+    let options = ["--relay", &relay, "--relay-public", "203.0.113.8"];
+    let (master, at) = at_own_address(&options);
+    let script = "ulimit -S -n 256; exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(compat_tests::master::binary());
+    command.arg(format!("--take-over={at}")).args(["--bind", &at.ip().to_string()]);
+    command.args(["--port", &at.port().to_string(), "--http", "off"]).args(options);
+    let next = Master::spawn(command);
+    next.wait_for_log("took over from process");
+    let (status, _) = master.ended(WAIT);
+    assert!(status.success() && answers(&raw::connect(at, loopback())));
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mio::net::{TcpListener, UdpSocket};
 use socket2::SockRef;
 
-use super::{Bound, prepare};
+use super::{Bound, UDP_BUFFER, prepare};
 use crate::net::sys;
 
 /// Takes the sockets that a service manager opened for us (systemd's socket activation), if it
@@ -28,6 +28,7 @@ pub fn inherited(ghost: Duration) -> Result<Vec<Bound>, InheritError> {
         let n = udp.iter().position(is_partner).ok_or(InheritError::Alone(addr))?;
         let udp = udp.swap_remove(n);
         let prepared = prepare(&SockRef::from(&tcp), ghost);
+        let _ = SockRef::from(&udp).set_recv_buffer_size(UDP_BUFFER);
         prepared
             .and_then(|()| tcp.set_nonblocking(true))
             .and_then(|()| udp.set_nonblocking(true))

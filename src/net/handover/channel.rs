@@ -99,7 +99,9 @@ impl Channel {
 
     fn left(&self) -> io::Result<Duration> {
         let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+        // For the system less than a microsecond is for ever.
+        let some = left.max(Duration::from_millis(1));
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(some) }
     }
 
     pub(super) fn say(&self, message: Message) -> io::Result<()> {

@@ -8,6 +8,7 @@ use super::channel::{Channel, why};
 use super::message::{Kind, Message, Packet, Place, VERSION};
 use crate::cli::BUILD;
 use crate::limits::handover::TAKE_OVER;
+use crate::net::sys;
 
 /// All sockets of the running process, and the way to the rest. Those that nobody takes out are closed, which does
 /// the running process no harm.
@@ -35,6 +36,8 @@ impl Offer {
             let found = Channel::connect(*at, until);
             let found = found.map_err(|error| format!("cannot ask the punchd at {at}: {error}"))?;
             if let Some(channel) = found {
+                // With a relay it has more sockets than a process may usually have open at first.
+                let _ = sys::open_files().and_then(|(_, hard)| sys::allow_files(hard, hard));
                 let of_running = |what| format!("the punchd at {at} does not hand over: {what}");
                 return Self::hear(channel).map(Some).map_err(of_running);
             }

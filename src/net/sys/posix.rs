@@ -12,6 +12,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, rlim_t, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::time::TimeValLike as _;
+use nix::unistd::{AccessFlags, access};
 use socket2::Socket;
 
 use super::Request;
@@ -161,6 +162,18 @@ pub(crate) fn standard_output() -> io::Result<File> {
         return Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?));
     }
     Ok(output)
+}
+
+/// Whether standard output is this stream, as systemd writes it in `JOURNAL_STREAM`: whatever is started below a service
+/// inherits that, and may write elsewhere.
+pub(crate) fn is_standard_output(stream: &str) -> bool {
+    let of = standard_output().and_then(|output| output.metadata());
+    of.is_ok_and(|of| stream == format!("{}:{}", of.dev(), of.ino()))
+}
+
+/// Whether files can be made in a folder.
+pub(crate) fn may_make_files(folder: &Path) -> io::Result<()> {
+    Ok(access(folder, AccessFlags::W_OK | AccessFlags::X_OK)?)
 }
 
 /// Whether standard error goes where standard output goes: what the log says is seen there anyway.

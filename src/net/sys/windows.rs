@@ -145,6 +145,16 @@ pub(crate) fn was_renamed(file: &File, path: &Path) -> bool {
     }
 }
 
+/// There is no journal.
+pub(crate) fn is_standard_output(_: &str) -> bool {
+    false
+}
+
+/// Whether there is such a folder. Whether files can be made there Windows tells only who makes one.
+pub(crate) fn may_make_files(folder: &Path) -> io::Result<()> {
+    folder.metadata().map(drop)
+}
+
 /// Whether standard error goes where standard output goes. Windows does not tell.
 pub(crate) fn is_one_output() -> bool {
     false
