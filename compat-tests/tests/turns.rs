@@ -268,3 +268,27 @@ fn who_registers_again_and_again_is_charged_for_those_who_wait_for_it() {
     assert!(at_once(0) > 4);
     assert!((0..=2).contains(&at_once(256)));
 }
+
+/// A packet of a client that has asked sixty times may be the one that each of these waits for.
+#[test]
+fn who_asks_often_is_answered_when_all_datagrams_have_been_read() {
+    const REQUESTS: usize = 60;
+    let mut server = Unplugged::new(UNHINDERED);
+    let host = peer(1, 0);
+    server.datagram(host, &wire::udp_register(Protocol::Modern));
+    server.open_and_send(host, &registration(0));
+    server.pass(TURN);
+    let asks = wire::connect(Protocol::Modern, host.ip());
+    for requests in [1, REQUESTS] {
+        let client = peer(2, requests);
+        let waiting: Vec<ConnId> =
+            (0..requests).map(|_| server.open_and_send(client, &asks)).collect();
+        let answered = |server: &mut Unplugged| {
+            waiting.iter().filter(|conn| answers(server, **conn) > 0).count()
+        };
+        server.datagram(client, &wire::udp_connect(Protocol::Modern));
+        assert_eq!(answered(&mut server), usize::from(requests == 1), "{requests}");
+        server.pass(TURN);
+        assert_eq!(answered(&mut server) > 0, requests > 1, "{requests}");
+    }
+}

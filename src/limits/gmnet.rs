@@ -23,6 +23,10 @@ pub const MORE_STRINGS: usize = 8 * 1024 - HOST_STRINGS;
 /// lobby, so that one address cannot fill what a game reads.
 pub const STRINGS_PER_ADDRESS: usize = 2 * MORE_STRINGS;
 
+/// Bytes of the address of a host that a client asks for, with spaces around it. It is kept as it was written while
+/// the client waits, and 47 are enough for any address with a port.
+pub const TARGET: usize = 128;
+
 /// Once a command has begun, its next byte must come within this time. That of the old server.
 pub const STALLED_COMMAND: Duration = Duration::from_secs(1);
 

@@ -19,6 +19,7 @@ impl Gmnet {
             work_queue,
             throttled,
             resumed,
+            heard: _,
             notices,
             port_probes,
             attempts,

@@ -58,8 +58,28 @@ impl Gmnet {
         }
     }
 
-    /// A UDP packet of a client came: do requests that wait for it go on?
-    pub(super) fn retry_for_client(&mut self, cx: &mut Context<'_>, client: IpAddr) {
+    /// A UDP packet of a client came: do requests that wait for it go on? Where there are many that is seen when
+    /// all datagrams have been read, which may be as many of one client.
+    pub(super) fn retry_for_client_soon(&mut self, cx: &mut Context<'_>, client: IpAddr) {
+        const FEW: usize = 4;
+        if self.introductions.of_client(client).len() <= FEW {
+            self.retry_for_client(cx, client);
+        } else if !self.heard.contains(&client) {
+            self.heard.push_back(client);
+        }
+    }
+
+    /// Does that for those with many, as far as a turn goes.
+    pub(super) fn retry_for_heard(&mut self, cx: &mut Context<'_>) {
+        self.work_queue.begin(cx.now.instant);
+        while !self.work_queue.is_slice_spent()
+            && let Some(client) = self.heard.pop_front()
+        {
+            self.retry_for_client(cx, client);
+        }
+    }
+
+    fn retry_for_client(&mut self, cx: &mut Context<'_>, client: IpAddr) {
         for id in self.introductions.of_client(client) {
             self.retry(cx, id, false);
         }

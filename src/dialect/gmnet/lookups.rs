@@ -13,9 +13,9 @@ use super::slot::HostKey;
 use crate::clock::Instant;
 use crate::hash::{Keyed, Lasting};
 use crate::limits;
-use crate::prefixes::network;
+use crate::prefixes::widest;
 
-/// What is remembered of each client address (IPv6: /64), that of the one that did something
+/// What is remembered of each client address (IPv6: /48), that of the one that did something
 /// longest ago in front.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Lookups {
@@ -56,7 +56,7 @@ impl Lookups {
         client: IpAddr,
         hosts: impl DoubleEndedIterator<Item = (HostKey, &'h Host)> + Clone,
     ) -> Option<HostKey> {
-        let look = self.by_client.get(&network(client))?;
+        let look = self.by_client.get(&widest(client))?;
         let is_recent = |at: Instant| now - at <= limits::LOOK;
         let runs = |host: &Host, game: u64| self.name(host.game()) == game;
         let games = look.games.iter().flatten().filter(|(_, at)| is_recent(*at));
@@ -102,7 +102,7 @@ impl Lookups {
         if self.by_client.len() > limits::LOOKS {
             self.by_client.pop_front();
         }
-        match self.by_client.entry(network(client)) {
+        match self.by_client.entry(widest(client)) {
             Entry::Occupied(mut known) => {
                 known.to_back();
                 known.into_mut()

@@ -129,6 +129,9 @@ pub struct Gmnet {
     throttled: Timers<ConnId>,
     /// Connections that have got the answer they waited for and may go on, as far as a turn goes.
     resumed: VecDeque<ConnId>,
+    /// Clients with many requests that wait for a packet, of which one has come.
+    #[serde(skip)]
+    heard: VecDeque<IpAddr>,
     /// Whom hosts have not been told of yet. While one is owed any, a timer in `gaps` is armed.
     notices: Notices,
     /// Hosts that are asked for their port.
@@ -186,6 +189,7 @@ impl Gmnet {
             work_queue: WorkQueue::default(),
             throttled: Timers::new(limits::THROTTLE),
             resumed: VecDeque::new(),
+            heard: VecDeque::new(),
             notices: Notices::default(),
             port_probes: PortProbes::at(config.sockets.clone()),
             attempts: Timers::new(limits::ATTEMPT),
@@ -340,7 +344,7 @@ impl Dialect for Gmnet {
             Some(Datagram::Connect) => {
                 self.ports.learn_connect(cx.came().instant, addr, port);
                 self.unpaired_connects.came(cx.now.instant, peer);
-                self.retry_for_client(cx, addr);
+                self.retry_for_client_soon(cx, addr);
             }
             Some(Datagram::Reg) => self.learn_reg(cx, via, addr, port),
             Some(Datagram::Knock) => self.on_knock(cx, via, peer),
@@ -366,6 +370,7 @@ impl Dialect for Gmnet {
         }
         self.take_turns(cx);
         self.notify_due(cx);
+        self.retry_for_heard(cx);
         self.ask_soon(cx);
         self.end_waits_for_knocks(cx);
         self.relay_late(cx);
@@ -394,6 +399,7 @@ impl Dialect for Gmnet {
             self.failed.next(),
             self.nodes.next_wakeup(),
             self.has_news().then(Instant::default),
+            self.heard.front().map(|_| Instant::default()),
         ])
     }
 

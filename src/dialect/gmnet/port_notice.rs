@@ -172,7 +172,12 @@ impl Gmnet {
 
     /// Clients have waited long enough for knocks.
     pub(super) fn end_waits_for_knocks(&mut self, cx: &mut Context<'_>) {
+        self.work_queue.begin(cx.now.instant);
         for _ in 0..AT_ONCE {
+            // All who wait for the host are looked at.
+            if self.work_queue.is_slice_spent() {
+                break;
+            }
             let Some(conn) = self.port_probes.awaited.pop_due(cx.now.instant) else { break };
             let key = self.conns.get(conn).and_then(|conn| conn.host);
             let Some((key, host)) = key.and_then(|key| Some((key, self.hosts.get(key)?))) else {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::slot::HostKey;
 use crate::dialect::ConnId;
+use crate::limits;
 
 /// What a client wants.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub(super) enum Outcome {
 /// strict as the old server, which compared texts: no names, no leading zeros. But white space
 /// around it, which people paste with it, means nothing.
 pub(super) fn parse_target(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    if text.len() > limits::TARGET {
+        return None;
+    }
     let text = text.trim();
     if let Ok(addr) = text.parse::<IpAddr>() {
         return Some((addr.to_canonical(), None));
