@@ -155,11 +155,13 @@ impl Events {
         most.map(|(id, _)| *id)
     }
 
-    /// Whether a peer whose connection has broken is owed so much that others may send it no more.
-    pub(super) fn is_owed_much(&self, id: ConnId, length: usize) -> bool {
+    /// Whether a peer whose connection has broken is owed so much that others may send it no more. Those who are in
+    /// no room with it have a small part of that.
+    pub(super) fn is_owed_much(&self, id: ConnId, length: usize, is_stranger: bool) -> bool {
         let wire = self.conns.get(id).map(|conn| &conn.wire);
         // All together have as much as those that may break their connections themselves.
         let most = limits::BROKEN * limits::OWED / self.broken.len().max(limits::BROKEN);
+        let most = if is_stranger { most / limits::STRANGERS } else { most };
         matches!(wire, Some(Wire::Broken(owed)) if owed.len() + length > most)
     }
 

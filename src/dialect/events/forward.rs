@@ -42,14 +42,8 @@ impl Events {
             self.charge_passed(cx.now.instant, id, event.length, node)?;
             return self.pass_on(cx, id, event, (node, receiver));
         }
-        let conn = self.conns.get(receiver).ok_or_else(nobody)?;
-        let addr = self.conns.get(id).ok_or_else(nobody)?.addr.ip();
         let is_stranger = id != receiver && !self.are_together(id, receiver);
-        if !conn.unread.has_room(addr, event.length, is_stranger)
-            || self.is_owed_much(receiver, event.length)
-        {
-            return Err(Fault::new("busy", "the peer does not read what it was sent before"));
-        }
+        self.check_room(id, receiver, event.length, is_stranger)?;
         let from = self.peer(id).map(|peer| Arc::clone(&peer.id)).ok_or_else(nobody)?;
         let routed = match event.kind {
             Kind::Pass => String::new(),
@@ -58,11 +52,38 @@ impl Events {
                 format!("\"{number}\"")
             }
         };
-        if let Some(conn) = self.conns.get_mut(receiver) {
-            conn.unread.note_sent(addr, event.length);
-        }
+        self.note_sent(id, receiver, event.length);
         self.send(receiver, cx.out, |bytes| event.write_on(bytes, &routed, &from));
         Ok(())
+    }
+
+    /// Whether a peer may be sent so much more by another one, if it is at this node.
+    ///
+    /// # Errors
+    /// If it has too much to read already.
+    fn check_room(
+        &self,
+        from: ConnId,
+        to: ConnId,
+        length: usize,
+        is_stranger: bool,
+    ) -> Result<(), Fault> {
+        let addr = self.conns.get(from).map(|conn| conn.addr.ip());
+        let unread = self.conns.get(to).map(|conn| &conn.unread);
+        let has_room = addr
+            .zip(unread)
+            .is_none_or(|(addr, unread)| unread.has_room(addr, length, is_stranger));
+        if !has_room || self.is_owed_much(to, length, is_stranger) {
+            return Err(Fault::new("busy", "the peer does not read what it was sent before"));
+        }
+        Ok(())
+    }
+
+    fn note_sent(&mut self, from: ConnId, to: ConnId, length: usize) {
+        let addr = self.conns.get(from).map(|conn| conn.addr.ip());
+        if let Some((addr, conn)) = addr.zip(self.conns.get_mut(to)) {
+            conn.unread.note_sent(addr, length);
+        }
     }
 
     /// A peer waits from now on for what another one says to this event; returns the number of that.
@@ -109,6 +130,11 @@ impl Events {
         {
             return self.fail_route(&route, &fault, cx.out);
         }
+        // It has been asked, but may have waited until many ask, or until its peer cannot read.
+        if let Err(fault) = self.check_room(id, route.sender, event.length, false) {
+            return self.fail_route(&route, &fault, cx.out);
+        }
+        self.note_sent(id, route.sender, event.length);
         let Some(from) = self.peer(id).map(|peer| Arc::clone(&peer.id)) else { return };
         self.send(route.sender, cx.out, |bytes| event.write_on(bytes, &route.id, &from));
     }

@@ -105,6 +105,11 @@ impl Framer {
         self.begun.len()
     }
 
+    /// The beginning of a byte order mark of which the rest has not come: it is not taken to have been there.
+    pub(super) fn take_mark(&mut self) -> &'static [u8] {
+        MARK.get(..std::mem::take(&mut self.mark)).unwrap_or_default()
+    }
+
     /// Reads the next bytes of the stream and hands out the objects that are complete with them.
     /// Returns what has not been read, if it was told to go on later: that comes first then.
     ///

@@ -286,6 +286,10 @@ impl Events {
         match read {
             Err(error) => self.refuse(cx, id, &Fault::from(error)),
             Ok(ahead) => {
+                if !put_off.is_empty() {
+                    // What was skipped behind it is read again.
+                    put_off.extend_from_slice(conn.framer.take_mark());
+                }
                 put_off.extend_from_slice(ahead);
                 conn.ahead = put_off;
             }

@@ -49,6 +49,9 @@ pub(super) struct Peer {
     pub(super) endpoint: Option<SocketAddr>,
     /// Since when that is known.
     learned: Instant,
+    /// When it told its local endpoints last.
+    #[serde(default)]
+    localized: Instant,
     /// Whether somebody could not be told of it yet.
     pub(super) untold: bool,
     /// Its game socket in its own network.
@@ -82,6 +85,7 @@ impl Peer {
             wanted: None,
             endpoint: None,
             learned: Instant::default(),
+            localized: Instant::default(),
             untold: false,
             local: Vec::new(),
             since,
@@ -303,7 +307,12 @@ impl Events {
         let local = Local::of_use(local);
         let Some(peer) = self.peer_mut(id) else { return Ok(()) };
         let changed = peer.local != local;
-        peer.local = local;
+        if changed {
+            if cx.now.instant - peer.localized < limits::ENDPOINT_GAP {
+                return Err(Fault::new("too_many", "they change too often, tell them again later"));
+            }
+            (peer.local, peer.localized) = (local, cx.now.instant);
+        }
         self.answer(id, event, &Nothing {}, cx.out);
         if changed {
             self.introduce_again(cx, id, true);
@@ -351,7 +360,7 @@ impl Events {
             self.note_host_moved(id);
         }
         if changed || is_untold {
-            self.introduce_again(cx, id, changed);
+            self.introduce_soon(cx, id, changed);
         }
         self.tell_socket(cx, id, changed);
     }

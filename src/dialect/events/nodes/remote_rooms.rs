@@ -156,6 +156,8 @@ impl Events {
         let kind = match event.kind {
             Kind::Response => Kind::Request,
             Kind::Confirmation => Kind::ConfirmPass,
+            // Who is away keeps its place; what would be too much is lost, as of its own node's peers.
+            _ if event.is_of_peer() && self.is_owed_much(id, event.length, false) => return,
             _ if event.is_of_peer() || self.is_for_member(node, id, &event.name) => {
                 return self.send(id, out, |bytes| event.write_again(bytes, ""));
             }

@@ -28,7 +28,27 @@ impl Events {
         }
     }
 
-    /// Introduces those who have become hosts since, as far as a turn goes.
+    /// The same at once where there are few, else when it is the turn of those who are told later: datagrams of many come
+    /// at the same moment.
+    pub(in crate::dialect::events) fn introduce_soon(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        news: bool,
+    ) {
+        const FEW: usize = 16;
+        let room = self.room_of(id).ok().and_then(|(game, number)| self.rooms.get(&game, number));
+        let to_meet = room.map_or(0, |room| {
+            room.members.iter().filter(|seat| room.pair(id, seat.conn).is_some()).count()
+        });
+        if to_meet <= FEW {
+            self.introduce_again(cx, id, news);
+        } else if !self.successors.contains(&id) {
+            self.successors.push_back(id);
+        }
+    }
+
+    /// Introduces those who have become hosts since, or have moved, as far as a turn goes.
     pub(in crate::dialect::events) fn introduce_successors(&mut self, cx: &mut Context<'_>) {
         let most = cx.out.len() + limits::TOLD_AT_ONCE;
         while cx.out.len() < most

@@ -26,6 +26,51 @@ fn room_of_three_that_show_endpoints(world: &mut World) -> ([ConnId; 3], String)
     made
 }
 
+/// Others are told each time.
+#[test]
+fn local_endpoints_change_as_seldom_as_others() {
+    let mut world = World::new();
+    let ([host, one, _], _) = room_of_three_that_show_endpoints(&mut world);
+    let told = |n: usize| json!({"local": [{"ip": "10.0.0.1", "port": n}]});
+    world.ask(host, "local_endpoints", told(1)).unwrap();
+    assert!(world.ask(host, "local_endpoints", told(1)).is_ok(), "nothing has changed");
+    assert_eq!(world.ask(host, "local_endpoints", told(2)), Err("too_many".into()));
+    world.wait(limits::ENDPOINT_GAP);
+    world.ask(host, "local_endpoints", told(2)).unwrap();
+    let told = world.heard(one);
+    assert_eq!(names(&told).iter().filter(|name| **name == "introduce").count(), 2);
+}
+
+/// Datagrams of many come at the same moment.
+#[test]
+fn a_whole_mesh_is_told_of_a_move_when_it_is_its_turn() {
+    const PLAYERS: usize = 30;
+    let limits = Limits { commands_per_second: 0, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let ids: Vec<(ConnId, String)> = (0..PLAYERS).map(|n| world.login(&format!("p{n}"))).collect();
+    let made = json!({"name": "m", "max_players": PLAYERS, "mesh": true});
+    let made = world.ask(ids[0].0, "create_room", made).unwrap();
+    for (id, _) in &ids[1..] {
+        world.ask(*id, "join_room", json!({"room": made["room"]})).unwrap();
+    }
+    for (n, (_, token)) in ids.iter().enumerate() {
+        world.datagram(&format!("203.0.113.1:{}", 4000 + n), &format!("udp:{token}"));
+    }
+    world.wait(limits::ENDPOINT_GAP);
+    world.heard.clear();
+    for (n, (_, token)) in ids.iter().enumerate() {
+        world.datagram(&format!("203.0.113.1:{}", 5000 + n), &format!("udp:{token}"));
+    }
+    let heard =
+        |world: &mut World| -> usize { ids.iter().map(|(id, _)| world.heard(*id).len()).sum() };
+    assert_eq!(heard(&mut world), 0);
+    world.turn();
+    let at_once = heard(&mut world);
+    assert!((1..400).contains(&at_once), "{at_once}");
+    world.wait(Duration::from_millis(100));
+    assert_eq!(at_once + heard(&mut world), 2 * PLAYERS * (PLAYERS - 1));
+}
+
 /// All others are told each time, which costs more than the datagram.
 #[test]
 fn who_moves_all_the_time_is_told_of_as_often_as_it_may_ask() {
@@ -288,16 +333,19 @@ fn local_endpoints_are_told_within_one_network_only() {
     world.heard.clear();
     // Told later: told again.
     let own = json!([{"ip": "10.0.0.2", "port": 7}]);
+    world.wait(limits::ENDPOINT_GAP);
     world.ask(near, "local_endpoints", json!({"local": own})).unwrap();
     assert_eq!(world.hears(host)["data"]["local"], own);
     // Nobody is made to knock at others.
     let public = ["198.51.100.1", "2001:db8::1", "127.0.0.1", "100.64.0.1", "::ffff:8.8.8.8"];
     let public = public.map(|ip| json!({"ip": ip, "port": 7}));
+    world.wait(limits::ENDPOINT_GAP);
     world.ask(near, "local_endpoints", json!({"local": public})).unwrap();
     assert_eq!(world.hears(host)["data"]["local"], json!([]));
     // One that is wrong is nothing against the others.
     let mixed =
         json!([7, {"ip": "x", "port": 1}, {"ip": "10.0.0.3", "port": 8}, {"ip": "10.0.0.4"}]);
+    world.wait(limits::ENDPOINT_GAP);
     world.ask(near, "local_endpoints", json!({"local": mixed})).unwrap();
     assert_eq!(world.hears(host)["data"]["local"], json!([{"ip": "10.0.0.3", "port": 8}]));
     // Of a machine with many addresses the first that are private are told.
@@ -305,6 +353,7 @@ fn local_endpoints_are_told_within_one_network_only() {
     let many: Vec<_> =
         (1..20).flat_map(|n| [at("198.51.100", n), at("10.0.0", n), at("10.0.0", 1)]).collect();
     let first: Vec<_> = (1..=limits::LOCAL_ENDPOINTS).map(|n| at("10.0.0", n)).collect();
+    world.wait(limits::ENDPOINT_GAP);
     world.ask(near, "local_endpoints", json!({"local": many})).unwrap();
     assert_eq!(world.hears(host)["data"]["local"], json!(first));
     let bad = [

@@ -262,6 +262,38 @@ fn a_place_is_kept_when_its_connection_breaks_if_that_was_asked_for() {
     assert!(world.events.is_empty());
 }
 
+/// Whoever was asked something before, and whoever else is there.
+#[test]
+fn nobody_takes_the_place_of_who_is_away_by_what_he_says_to_it() {
+    let mut world = World::new();
+    let (host, bob, secret) = keeping(&mut world);
+    let (stranger, _) = world.login("stranger");
+    world.say(bob, r#"{"type":"request","name":"a","dest":"host","request_id":"mine"}"#);
+    let of_bob = world.hears(host)["request_id"].clone();
+    world.gone(bob);
+    let long = "x".repeat(20_000);
+    world.say(host, json!({"type": "response", "request_id": of_bob, "data": long}).to_string());
+    let pass = |name: &str, data: &str| {
+        json!({"type": "pass", "name": name, "data": data, "dest": "bob"}).to_string()
+    };
+    world.say(stranger, pass("flood", &long[..8100 - 100]));
+    world.say(host, pass("chat", &long[..6000]));
+    world.wait(Duration::from_secs(1));
+    let new = world.open();
+    world.heard.clear();
+    let request = json!({"id": "bob", "game": "chess", "secret": secret});
+    world.say(
+        new,
+        json!({"type": "request", "name": "login", "data": request, "request_id": 5}).to_string(),
+    );
+    let heard = world.heard(new);
+    assert_eq!(names(&heard), ["login", "a", "chat"]);
+    assert_eq!(
+        (&heard[0]["data"]["resumed"], &heard[1]["error"]["code"]),
+        (&json!(true), &json!("busy"))
+    );
+}
+
 #[test]
 fn who_does_not_come_back_is_gone_after_twenty_seconds() {
     let mut world = World::new();

@@ -38,6 +38,22 @@ fn what_is_sent_ahead_waits_and_is_carried_out_in_order() {
     assert_eq!(world.events.unfinished.total(), 0);
 }
 
+/// A byte order mark may be cut anywhere.
+#[test]
+fn half_a_byte_order_mark_behind_what_waits_is_no_end() {
+    let mut world = unhindered();
+    let [alice] = world.peers(["alice"]);
+    let list = json!({"type": "request", "name": "list_rooms", "request_id": 1}).to_string();
+    let mark = "\u{feff}".as_bytes();
+    for cut in 0..=mark.len() {
+        world.events.note_ready(100);
+        world.begin_to_say(alice, [list.as_bytes(), &mark[..cut]].concat());
+        world.begin_to_say(alice, [&mark[cut..], list.as_bytes()].concat());
+        while world.take_turns() {}
+        assert_eq!(world.heard(alice).len(), 2, "{cut}");
+    }
+}
+
 #[test]
 fn in_a_crowd_what_many_would_notice_comes_when_all_have_been_heard() {
     let mut world = unhindered();
