@@ -79,6 +79,10 @@ pub const NOTICE_GAP: Duration = Duration::from_millis(500);
 /// for thirty seconds, as peers that show no key send `ka` every ten or twenty, which brings some.
 pub const NOTICE_TRIES: u8 = 60;
 
+/// Datagrams that tell in one turn of those who fell silent, and of rooms and places whose time is over: 3 µs each, as
+/// most are noted to be sent again. Others wait for a millisecond, and for what a full room more takes.
+pub const ROOM_TOLD_AT_ONCE: usize = 256;
+
 /// Notifications about rooms that are going to be sent again.
 pub const ROOM_NOTICES: usize = 64 * 1024;
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{World, peer};
-use crate::dialect::rooms::Config;
+use crate::dialect::Dialect as _;
+use crate::dialect::rooms::{Config, Rooms};
+use crate::limits;
 
 #[test]
 fn a_host_is_told_three_times_of_a_client_unless_it_answers() {
@@ -82,6 +84,30 @@ fn a_silent_host_loses_its_room_and_all_are_told() {
     assert_eq!(world.answer(client.at, "ka"), "er:ka:noroom");
     world.pass_secs(60);
     assert!(world.rooms.is_empty());
+}
+
+#[test]
+fn those_who_fall_silent_together_are_told_of_in_turns() {
+    let mut world = World::new();
+    for n in 0..20 {
+        let host = world.host(peer(100 * n), "a");
+        (1..=40).for_each(|client| _ = world.join(peer(100 * n + client), &host));
+    }
+    world.pass_secs(2);
+    world.millis += 1000 * limits::ROOM_SILENCE.as_secs();
+    let is_due = |world: &World| {
+        let now = world.now().instant;
+        world.rooms.next_wakeup().is_some_and(|at| at <= now)
+    };
+    let mut told = 0;
+    while is_due(&world) {
+        let sent = world.act(Rooms::on_wakeup).0.len();
+        let most = limits::ROOM_TOLD_AT_ONCE + 1 + limits::CLIENTS_PER_ROOM;
+        assert!(sent <= most, "{sent} in one turn");
+        told += sent;
+    }
+    assert_eq!(told, 20 * 41);
+    assert_eq!(world.rooms.table.len(), 0);
 }
 
 #[test]
