@@ -56,6 +56,12 @@ pub const ROOMS_TRIED: usize = 8;
 /// second or two if datagrams get lost.
 pub const UNPROVED_PLACE: Duration = Duration::from_secs(3);
 
+/// A peer that has moved has so long to show the key that it was told at its new endpoint before its place may go to
+/// another who needs it: it does so one round trip later, or by the next `ka` that it ends with its key, of which one
+/// may be lost. It must have been for as long where it had shown its key: else one address would keep places at any
+/// number of others, where they count as theirs.
+pub const MOVED_PLACE: Duration = Duration::from_secs(30);
+
 /// Places in rooms that were offered to those who may be forged, and are theirs when they show the
 /// key. A flood of 10,000 forged requests a second needs more than a second to push one out, and the
 /// key comes one round trip later.

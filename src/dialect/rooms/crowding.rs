@@ -6,6 +6,7 @@ use log::warn;
 
 use super::leaving::Why;
 use super::message::Reason;
+use super::table::Peer;
 use super::{Id, Rooms, Turn};
 use crate::limits;
 use crate::prefixes::network;
@@ -34,11 +35,15 @@ impl Rooms {
         if here().count() >= most {
             let here: Vec<Id> = here().collect();
             let mut last = self.table.eviction_candidate(turn.instant(), &here, patience);
-            // Nobody who may be forged takes from another what is kept of it.
+            // Nobody who may be forged takes from another what is kept of it. Those who have shown no key here may
+            // all have been put here by others, and are not missed by who has.
             if last.is_none() && patience.is_zero() {
                 let neighbours = here.iter().filter_map(|id| self.table.peer(*id));
-                let kept = neighbours.filter(|peer| peer.is_kept);
-                last = kept.min_by_key(|peer| peer.endpoint != turn.from).map(|peer| peer.id);
+                let unsure = neighbours.filter(|peer| peer.is_kept || !peer.proved);
+                let moved = |peer: &&Peer| !peer.is_kept && peer.came_by.is_some();
+                last = unsure
+                    .min_by_key(|peer| (!moved(peer), !peer.is_kept, peer.endpoint != turn.from))
+                    .map(|peer| peer.id);
             }
             neighbour = Some(last.ok_or(Reason::Limit)?);
         }

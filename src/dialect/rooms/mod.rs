@@ -384,6 +384,7 @@ impl Dialect for Rooms {
 
     fn on_wakeup(&mut self, cx: &mut Context<'_>) {
         self.end_due(cx);
+        self.table.note_not_shown(cx.now.instant);
         self.table.forget_closed(cx.now.instant);
         self.departures.on_wakeup(cx.now.instant);
         self.offers.on_wakeup(cx.now.instant);
