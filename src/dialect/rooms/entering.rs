@@ -258,11 +258,17 @@ impl Rooms {
         };
         let is_current = peer.key.is(key);
         let is_former = peer.came_by.as_ref().is_some_and(|former| former.is(key));
-        if peer.is_kept && (is_current || is_former && !peer.proved) {
+        // The former key still counts while nobody has shown that the answer with the new one has arrived.
+        let has_key = is_current || is_former && !peer.proved;
+        let (is_kept, is_here) = (peer.is_kept, peer.endpoint == turn.from);
+        if !is_here {
+            self.may_relocate(turn, id, has_key)?;
+        }
+        if is_kept && has_key {
             self.take_back(turn, id)?;
         }
         let peer = self.table.peer(id).ok_or(Reason::NoRoom)?;
-        if peer.endpoint == turn.from {
+        if is_here {
             if is_current && peer.proved {
                 self.table.heard(turn.instant(), id, turn.via);
                 self.tell_left_behind(turn);
@@ -272,13 +278,8 @@ impl Rooms {
                 return Err(Reason::BadKey);
             }
         } else {
-            // The former key still counts while nobody has shown that the answer with the new one
-            // has arrived.
-            if !is_current && (peer.proved || !is_former) {
-                return Err(Reason::BadKey);
-            }
             let (room, is_host, heard) = (peer.room, peer.is_host, peer.heard);
-            self.relocate(turn, id, key)?;
+            self.relocate(turn, id, key);
             self.note_lan(turn, id, options);
             self.answer_place(turn, id);
             self.tell_new_endpoint(turn, id);
@@ -316,7 +317,16 @@ impl Rooms {
         self.tell_left_behind(turn);
     }
 
-    fn relocate(&mut self, turn: &mut Turn<'_, '_>, id: Id, key: Key) -> Result<(), Reason> {
+    /// Whether a peer may be from now on where this comes from.
+    fn may_relocate(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        id: Id,
+        has_key: bool,
+    ) -> Result<(), Reason> {
+        if !has_key {
+            return Err(Reason::BadKey);
+        }
         let Some(peer) = self.table.peer(id) else { return Err(Reason::NoRoom) };
         let (room, is_host, old) = (peer.room, peer.is_host, peer.endpoint);
         // The others could not reach it any more, but for a client its host, if the relay has both families.
@@ -333,12 +343,18 @@ impl Rooms {
         if !is_host && self.is_barred(room, turn.from) {
             return Err(Reason::Kicked);
         }
-        if let Some(other) = self.table.peer_at(turn.from) {
-            // Somebody else may send this with the key of a place of his own.
-            if other.signs || other.is_host && other.proved {
-                return Err(Reason::BadRequest);
-            }
-            let other = other.id;
+        // Somebody else may send this with the key of a place of his own.
+        let other = self.table.peer_at(turn.from);
+        if other.is_some_and(|other| other.signs || other.is_host && other.proved) {
+            return Err(Reason::BadRequest);
+        }
+        Ok(())
+    }
+
+    fn relocate(&mut self, turn: &mut Turn<'_, '_>, id: Id, key: Key) {
+        let Some(peer) = self.table.peer(id) else { return };
+        let (room, is_host, old) = (peer.room, peer.is_host, peer.endpoint);
+        if let Some(other) = self.table.peer_at(turn.from).map(|other| other.id) {
             self.end(turn.cx, other, Why::Elsewhere);
         }
         let fresh = self.fresh_key();
@@ -353,7 +369,6 @@ impl Rooms {
             let whom = if is_host { "host" } else { "client" };
             info!("{whom} {old} of room {} is back as {}", self.named(room), turn.from);
         }
-        Ok(())
     }
 
     /// Tells a peer what place it has.
