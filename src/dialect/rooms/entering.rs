@@ -19,6 +19,7 @@ use crate::introductions::cluster_plan;
 use crate::limits;
 use crate::lobby::data::Data;
 use crate::lobby::guesses::Guess;
+use crate::prefixes::network;
 use crate::refusals::Reason as Refusal;
 
 impl Rooms {
@@ -261,9 +262,7 @@ impl Rooms {
         // The former key still counts while nobody has shown that the answer with the new one has arrived.
         let has_key = is_current || is_former && !peer.proved;
         let (is_kept, is_here) = (peer.is_kept, peer.endpoint == turn.from);
-        if !is_here {
-            self.may_relocate(turn, id, has_key)?;
-        }
+        let in_the_way = if is_here { None } else { self.may_relocate(turn, id, has_key)? };
         if is_kept && has_key {
             self.take_back(turn, id)?;
         }
@@ -279,6 +278,9 @@ impl Rooms {
             }
         } else {
             let (room, is_host, heard) = (peer.room, peer.is_host, peer.heard);
+            if let Some(other) = in_the_way {
+                self.end(turn.cx, other, Why::Evicted);
+            }
             self.relocate(turn, id, key);
             self.note_lan(turn, id, options);
             self.answer_place(turn, id);
@@ -317,13 +319,14 @@ impl Rooms {
         self.tell_left_behind(turn);
     }
 
-    /// Whether a peer may be from now on where this comes from.
+    /// Whether a peer may be from now on where this comes from, and who has to go for it. Else one address would have
+    /// any number of places, all of which are looked through for each that it asks for.
     fn may_relocate(
         &mut self,
         turn: &mut Turn<'_, '_>,
         id: Id,
         has_key: bool,
-    ) -> Result<(), Reason> {
+    ) -> Result<Option<Id>, Reason> {
         if !has_key {
             return Err(Reason::BadKey);
         }
@@ -348,7 +351,10 @@ impl Rooms {
         if other.is_some_and(|other| other.signs || other.is_host && other.proved) {
             return Err(Reason::BadRequest);
         }
-        Ok(())
+        if network(old.ip()) == network(turn.from.ip()) {
+            return Ok(None);
+        }
+        self.in_the_way_of_mover(turn, is_host)
     }
 
     fn relocate(&mut self, turn: &mut Turn<'_, '_>, id: Id, key: Key) {

@@ -118,6 +118,33 @@ fn places_that_were_moved_to_an_address_keep_nobody_there_out() {
 }
 
 #[test]
+fn an_address_has_no_more_places_by_having_them_moved_to_it() {
+    let limits = Limits { hosts_per_address: 3, connections_per_address: 3, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let at = |n: u16, port| SocketAddr::new(peer(n).ip(), port);
+    let away = world.host(peer(2), "away");
+    let mut take = |port| [world.host(at(1, port), "a"), world.join(at(1, 100 + port), &away)];
+    let here: Vec<Place> = (1..=3).flat_map(&mut take).collect();
+    let others = [world.host(at(7, 1), "b"), world.join(at(7, 2), &away)];
+    for other in &others {
+        assert_eq!(world.answer(at(1, 50), &other.rc()), "er:rc:limit");
+        assert_eq!(world.answer(other.at, "ka"), "ka", "it is where it was");
+    }
+    // Who is here already may have another port, and who may be forged makes place.
+    for place in &here {
+        let there = at(1, 1000 + place.at.port());
+        let back = Place::of(there, &world.ask(there, &place.rc())[..2]);
+        world.prove(&back);
+    }
+    world.answer(at(1, 1001), "cr");
+    world.pass(limits::PARTED);
+    world.enter(at(1, 60), "rh:forged");
+    let back = Place::of(at(1, 61), &world.ask(at(1, 61), &others[0].rc()));
+    assert_eq!(back.room, others[0].room);
+    assert_eq!(world.answer(at(1, 60), "ka"), "er:ka:noroom");
+}
+
+#[test]
 fn who_has_moved_to_where_it_may_not_be_makes_place_in_a_full_room() {
     let mut world = World::new();
     let host = world.host(peer(1), "R:max=3");
