@@ -367,6 +367,7 @@ impl Rooms {
         let now = turn.instant();
         let unproven = &mut turn.cx.shared.unproven;
         self.table.relocate(unproven, now, id, turn.from, key, fresh);
+        self.forget_told_at(id, old);
         turn.cx.shared.relay.moved(Name::Rooms, old, turn.from);
         self.table.heard(turn.instant(), id, turn.via);
         let how = if is_host { How::Closed } else { How::Left };

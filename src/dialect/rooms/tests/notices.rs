@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{World, peer};
+use super::{Place, World, peer};
 use crate::dialect::Dialect as _;
 use crate::dialect::rooms::{Config, Rooms};
 use crate::limits;
@@ -53,6 +53,34 @@ fn what_is_outdated_is_not_told() {
     let told = world.pass_secs(60);
     assert_eq!(told.to(host.at).len(), 0, "it has no room any more");
     assert_eq!(told.to(peer(3)), vec![format!("cr:{}", host.room); 3]);
+}
+
+#[test]
+fn who_moves_on_and_on_leaves_space_for_what_others_are_told() {
+    for options in ["", ":mesh"] {
+        let mut world = World::new();
+        let host = world.host(peer(1), &format!("a{options}"));
+        let clients: Vec<_> = (10..20).map(|n| world.join(peer(n), &host)).collect();
+        world.pass_secs(2);
+        for n in 100..200 {
+            world.send(peer(n), host.rc().as_bytes());
+        }
+        // Each of both sides is told of the other one.
+        assert!(world.rooms.delivery.len() <= 2 * clients.len(), "{}", world.rooms.delivery.len());
+        let back = Place::of(peer(99), &world.ask(peer(99), &host.rc()));
+        world.prove(&back);
+        world.pass_secs(2);
+        let mut moves = clients[0].clone();
+        for n in 200..300 {
+            moves = Place::of(peer(n), &world.send(peer(n), moves.rc().as_bytes()).to(peer(n)));
+            moves.at = peer(n);
+            world.prove(&moves);
+        }
+        let most = 4 * clients.len();
+        assert!(world.rooms.delivery.len() <= most, "{}", world.rooms.delivery.len());
+        world.pass_secs(40);
+        assert_eq!(world.rooms.delivery.len(), 0);
+    }
 }
 
 #[test]
