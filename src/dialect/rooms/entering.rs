@@ -30,8 +30,13 @@ impl Rooms {
         name: String,
         options: Options,
     ) -> Result<(), Reason> {
-        let before = self.table.peer_at(turn.from).map(|peer| (peer.id, peer.is_host));
-        if let Some((id, true)) = before {
+        let there = self.table.peer_at(turn.from);
+        // Somebody else may have moved a room of his own to where the sender is.
+        let is_led_here = there.is_some_and(|host| host.is_host && host.has_moved_unproved());
+        let before = there.map(|peer| (peer.id, peer.is_host));
+        if let Some((id, true)) = before
+            && !is_led_here
+        {
             return self.host_again(turn, id, name, &options);
         }
         if matches!(self.departures.just_now(turn.instant(), turn.from), Some((_, How::Closed))) {
@@ -45,7 +50,7 @@ impl Rooms {
             turn.bound = Refusal::Data;
             return Err(Reason::Limit);
         }
-        let made = match has_much || self.needs_key_to_leave(turn) {
+        let made = match has_much || is_led_here || self.needs_key_to_leave(turn) {
             true if self.stopping => Err(Reason::Busy),
             true => Err(Reason::Limit),
             false => self.make_place(turn, None, false),

@@ -255,6 +255,34 @@ fn a_place_that_is_kept_where_another_uses_its_key_is_not_taken_back_there() {
 }
 
 #[test]
+fn a_room_that_was_moved_to_who_has_none_keeps_it_from_no_room_of_its_own() {
+    for signs in [true, false] {
+        let mut world = World::new();
+        let own = world.host(peer(31), "own:password=owl");
+        if signs {
+            assert_eq!(world.answer(own.at, &own.signed("ka")), "ka");
+        }
+        let at = peer(1);
+        world.ask(at, &own.rc());
+        for request in ["rh:Mine", "rh:Mine:max=4"] {
+            let mine = Place::of(at, &world.ask(at, request));
+            assert_ne!(mine.room, own.room);
+            assert_eq!(Place::of(at, &world.ask(at, request)).key, mine.key, "asked again");
+        }
+        let mine = Place::of(at, &world.ask(at, "rh:Mine"));
+        world.prove(&mine);
+        assert_eq!(world.answer(at, &mine.signed("ka")), "ka");
+        assert!(world.listed().starts_with(&format!("rl:{},Mine,open", mine.room)));
+        assert_eq!(world.answer(at, &own.rc()), "er:rc:badrequest");
+    }
+    // One that has moved itself has its room all the same.
+    let (mut world, moved, other) = moved(true);
+    world.ask(moved.at, "rh:Another");
+    come_back(&mut world, &moved);
+    assert_eq!(world.answer(other.at, "ka"), "ka");
+}
+
+#[test]
 fn who_may_not_move_ends_nobody_where_its_place_is_kept() {
     let (mut world, host, client) = World::introduced();
     let away = world.host(peer(30), "away");
