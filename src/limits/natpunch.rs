@@ -71,7 +71,9 @@ pub const NATPUNCH_LOBBIES_PER_CLIENT: usize = 4;
 pub const NATPUNCH_MEMBERS: usize = 32;
 
 /// Members who are told in one turn that others have left with their node, or that a lobby has ended with its node. Each
-/// is sent two datagrams, one of which names all members: some 10 µs, so that others wait for 3 ms.
+/// is sent two datagrams, one of which names all members: some 10 µs, so that others wait for 3 ms. Of those who fell
+/// silent and of what else is over as many datagrams tell, as one more who is in as many full lobbies as may be takes
+/// as many again.
 pub const NATPUNCH_TOLD_AT_ONCE: usize = 256;
 
 /// Longest name of a natpunch lobby in bytes: a list of lobbies has to fit into one datagram.

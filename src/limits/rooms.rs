@@ -56,6 +56,12 @@ pub const ROOMS_TRIED: usize = 8;
 /// second or two if datagrams get lost.
 pub const UNPROVED_PLACE: Duration = Duration::from_secs(3);
 
+/// A peer that has moved has so long to show the key that it was told at its new endpoint before its place may go to
+/// another who needs it: it does so one round trip later, or by the next `ka` that it ends with its key, of which one
+/// may be lost. It must have been for as long where it had shown its key: else one address would keep places at any
+/// number of others, where they count as theirs.
+pub const MOVED_PLACE: Duration = Duration::from_secs(30);
+
 /// Places in rooms that were offered to those who may be forged, and are theirs when they show the
 /// key. A flood of 10,000 forged requests a second needs more than a second to push one out, and the
 /// key comes one round trip later.
@@ -78,6 +84,10 @@ pub const NOTICE_GAP: Duration = Duration::from_millis(500);
 /// How often that is tried while there is no credit for it (see [`amplification`](crate::amplification)):
 /// for thirty seconds, as peers that show no key send `ka` every ten or twenty, which brings some.
 pub const NOTICE_TRIES: u8 = 60;
+
+/// Datagrams that tell in one turn of those who fell silent, and of rooms and places whose time is over: 3 µs each, as
+/// most are noted to be sent again. Others wait for a millisecond, and for what a full room more takes.
+pub const ROOM_TOLD_AT_ONCE: usize = 256;
 
 /// Notifications about rooms that are going to be sent again.
 pub const ROOM_NOTICES: usize = 64 * 1024;

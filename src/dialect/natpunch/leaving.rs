@@ -8,8 +8,38 @@ use super::message::{Content, Error, LeaveLobbyRequest, LeaveLobbyResponse, Peer
 use super::{LOBBY_NOT_FOUND, NOT_REGISTERED, Natpunch, Sender};
 use crate::clock::Instant;
 use crate::dialect::{Context, Outbox};
+use crate::limits;
 
 impl Natpunch {
+    /// Ends what is over, as far as there is time to tell others of it: the rest stays due, and the next turn goes on.
+    pub(super) fn end_due(&mut self, cx: &mut Context<'_>) {
+        let (before, mut ended) = (cx.out.len(), 0);
+        while ended + cx.out.len() - before < limits::NATPUNCH_TOLD_AT_ONCE && self.end_next(cx) {
+            ended += 1;
+        }
+    }
+
+    /// Ends a try to join, or forgets who was silent for too long. False: nothing is over.
+    fn end_next(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = cx.now.instant;
+        if let Some((lobby, joiner)) = self.joins.pop_due(now) {
+            self.end_join(cx, lobby, joiner);
+        } else if let Some(joiner) = self.parting.pop_due(now) {
+            // Who is in another lobby by now would be taken out of that.
+            if self.clients.get(joiner).is_some_and(|client| client.lobbies.is_empty()) {
+                self.tell_failed(joiner, cx.out);
+            }
+        } else if let Some(id) = self.clients.pop_silent(now) {
+            self.count_joiners_of(cx, id);
+            if let Some(client) = self.forget(cx, id).filter(|client| client.proven) {
+                self.clients.note_gone(now, id, &client);
+            }
+        } else {
+            return false;
+        }
+        true
+    }
+
     pub(super) fn leave(
         &mut self,
         cx: &mut Context<'_>,

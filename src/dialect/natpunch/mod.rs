@@ -358,23 +358,9 @@ impl Dialect for Natpunch {
     }
 
     fn on_wakeup(&mut self, cx: &mut Context<'_>) {
-        while let Some((lobby, joiner)) = self.joins.pop_due(cx.now.instant) {
-            self.end_join(cx, lobby, joiner);
-        }
-        while let Some(joiner) = self.parting.pop_due(cx.now.instant) {
-            // Who is in another lobby by now would be taken out of that.
-            if self.clients.get(joiner).is_some_and(|client| client.lobbies.is_empty()) {
-                self.tell_failed(joiner, cx.out);
-            }
-        }
+        self.end_due(cx);
         self.introduce_owed(cx);
         self.tell_nodes(cx);
-        while let Some(id) = self.clients.pop_silent(cx.now.instant) {
-            self.count_joiners_of(cx, id);
-            if let Some(client) = self.forget(cx, id).filter(|client| client.proven) {
-                self.clients.note_gone(cx.now.instant, id, &client);
-            }
-        }
     }
 
     fn on_node_joined(&mut self, cx: &mut Context<'_>, node: NodeId) {

@@ -6,6 +6,7 @@ use log::warn;
 
 use super::leaving::Why;
 use super::message::Reason;
+use super::table::Peer;
 use super::{Id, Rooms, Turn};
 use crate::limits;
 use crate::prefixes::network;
@@ -24,25 +25,46 @@ impl Rooms {
             Some(room) => self.in_the_way_there(turn, room, patience)?,
             None => None,
         };
-        let (limits, is_host) = (&self.config.limits, room.is_none());
+        let mut neighbour = None;
+        if let Some(here) = self.crowd_here(turn, room.is_none()) {
+            let mut last = self.table.eviction_candidate(turn.instant(), &here, patience);
+            // Nobody who may be forged takes from another what is kept of it. Those who have shown no key here may
+            // all have been put here by others, and are not missed by who has.
+            if last.is_none() && patience.is_zero() {
+                let neighbours = here.iter().filter_map(|id| self.table.peer(*id));
+                let unsure = neighbours.filter(|peer| peer.is_kept || !peer.proved);
+                let moved = |peer: &&Peer| !peer.is_kept && peer.came_by.is_some();
+                last = unsure
+                    .min_by_key(|peer| (!moved(peer), !peer.is_kept, peer.endpoint != turn.from))
+                    .map(|peer| peer.id);
+            }
+            neighbour = Some(last.ok_or(Reason::Limit)?);
+        }
+        Ok([in_room, neighbour])
+    }
+
+    /// Who has to go for a peer that moves here from another network. Who may be forged as well makes no place:
+    /// neither those who have moved and still have time, nor those whose places are kept.
+    pub(super) fn in_the_way_of_mover(
+        &self,
+        turn: &mut Turn<'_, '_>,
+        is_host: bool,
+    ) -> Result<Option<Id>, Reason> {
+        let Some(here) = self.crowd_here(turn, is_host) else { return Ok(None) };
+        turn.bound = bound(is_host);
+        let last = self.table.eviction_candidate(turn.instant(), &here, Duration::ZERO);
+        last.ok_or(Reason::Limit).map(Some)
+    }
+
+    /// All hosts or clients of the address of the sender, if they are as many as it may have.
+    fn crowd_here(&self, turn: &Turn<'_, '_>, is_host: bool) -> Option<Vec<Id>> {
+        let limits = &self.config.limits;
         let most = if is_host { limits.hosts_per_address } else { limits.connections_per_address };
         let here = || {
             let neighbours = self.table.neighbours(turn.from.ip());
             neighbours.filter(|peer| peer.is_host == is_host).map(|peer| peer.id)
         };
-        let mut neighbour = None;
-        if here().count() >= most {
-            let here: Vec<Id> = here().collect();
-            let mut last = self.table.eviction_candidate(turn.instant(), &here, patience);
-            // Nobody who may be forged takes from another what is kept of it.
-            if last.is_none() && patience.is_zero() {
-                let neighbours = here.iter().filter_map(|id| self.table.peer(*id));
-                let kept = neighbours.filter(|peer| peer.is_kept);
-                last = kept.min_by_key(|peer| peer.endpoint != turn.from).map(|peer| peer.id);
-            }
-            neighbour = Some(last.ok_or(Reason::Limit)?);
-        }
-        Ok([in_room, neighbour])
+        (here().count() >= most).then(|| here().collect())
     }
 
     /// Who has to go for a newcomer in this room.
@@ -79,10 +101,7 @@ impl Rooms {
         let patience = if has_shown_key { Duration::ZERO } else { limits::UNPROVED_PLACE };
         let in_the_way = self.in_the_way(turn, room, patience);
         if in_the_way.is_err() {
-            turn.bound = match room {
-                Some(_) => Refusal::ConnectionsOfAddress,
-                None => Refusal::HostsOfAddress,
-            };
+            turn.bound = bound(room.is_none());
         }
         let in_the_way = in_the_way?;
         let source = (network(turn.from.ip()), has_shown_key);
@@ -102,4 +121,9 @@ impl Rooms {
         }
         Ok(())
     }
+}
+
+/// Of what an address has as much as it may.
+const fn bound(is_host: bool) -> Refusal {
+    if is_host { Refusal::HostsOfAddress } else { Refusal::ConnectionsOfAddress }
 }

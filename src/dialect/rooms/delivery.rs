@@ -187,6 +187,17 @@ impl Delivery {
         }
     }
 
+    /// A peer is not at this endpoint any more, where it was told of these others. Nothing would be sent there, but
+    /// one that moves on and on would take the place of what is for others.
+    pub(super) fn forget(&mut self, id: Id, endpoint: SocketAddr, others: &[Id]) {
+        let of_others = others
+            .iter()
+            .flat_map(|id| [Subject::Peer(*id), Subject::Ports(*id), Subject::Local(*id)]);
+        for subject in of_others.chain([Subject::Host, Subject::Name]) {
+            self.notices.cancel_if((endpoint, subject), |notice| notice.addressee == Some(id));
+        }
+    }
+
     /// The host knows that this client comes. That a peer has moved is not confirmed by anything:
     /// what comes from the addressee may be about the endpoint before.
     pub(super) fn confirm(&mut self, cx: &Context<'_>, host: SocketAddr, client: Id) {

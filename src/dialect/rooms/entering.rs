@@ -19,6 +19,7 @@ use crate::introductions::cluster_plan;
 use crate::limits;
 use crate::lobby::data::Data;
 use crate::lobby::guesses::Guess;
+use crate::prefixes::network;
 use crate::refusals::Reason as Refusal;
 
 impl Rooms {
@@ -29,8 +30,13 @@ impl Rooms {
         name: String,
         options: Options,
     ) -> Result<(), Reason> {
-        let before = self.table.peer_at(turn.from).map(|peer| (peer.id, peer.is_host));
-        if let Some((id, true)) = before {
+        let there = self.table.peer_at(turn.from);
+        // Somebody else may have moved a room of his own to where the sender is.
+        let is_led_here = there.is_some_and(|host| host.is_host && host.has_moved_unproved());
+        let before = there.map(|peer| (peer.id, peer.is_host));
+        if let Some((id, true)) = before
+            && !is_led_here
+        {
             return self.host_again(turn, id, name, &options);
         }
         if matches!(self.departures.just_now(turn.instant(), turn.from), Some((_, How::Closed))) {
@@ -44,7 +50,7 @@ impl Rooms {
             turn.bound = Refusal::Data;
             return Err(Reason::Limit);
         }
-        let made = match has_much || self.needs_key_to_leave(turn) {
+        let made = match has_much || is_led_here || self.needs_key_to_leave(turn) {
             true if self.stopping => Err(Reason::Busy),
             true => Err(Reason::Limit),
             false => self.make_place(turn, None, false),
@@ -258,11 +264,15 @@ impl Rooms {
         };
         let is_current = peer.key.is(key);
         let is_former = peer.came_by.as_ref().is_some_and(|former| former.is(key));
-        if peer.is_kept && (is_current || is_former && !peer.proved) {
+        // The former key still counts while nobody has shown that the answer with the new one has arrived.
+        let has_key = is_current || is_former && !peer.proved;
+        let (is_kept, is_here) = (peer.is_kept, peer.endpoint == turn.from);
+        let in_the_way = if is_here { None } else { self.may_relocate(turn, id, has_key)? };
+        if is_kept && has_key {
             self.take_back(turn, id)?;
         }
         let peer = self.table.peer(id).ok_or(Reason::NoRoom)?;
-        if peer.endpoint == turn.from {
+        if is_here {
             if is_current && peer.proved {
                 self.table.heard(turn.instant(), id, turn.via);
                 self.tell_left_behind(turn);
@@ -272,13 +282,11 @@ impl Rooms {
                 return Err(Reason::BadKey);
             }
         } else {
-            // The former key still counts while nobody has shown that the answer with the new one
-            // has arrived.
-            if !is_current && (peer.proved || !is_former) {
-                return Err(Reason::BadKey);
-            }
             let (room, is_host, heard) = (peer.room, peer.is_host, peer.heard);
-            self.relocate(turn, id, key)?;
+            if let Some(other) = in_the_way {
+                self.end(turn.cx, other, Why::Evicted);
+            }
+            self.relocate(turn, id, key);
             self.note_lan(turn, id, options);
             self.answer_place(turn, id);
             self.tell_new_endpoint(turn, id);
@@ -316,7 +324,17 @@ impl Rooms {
         self.tell_left_behind(turn);
     }
 
-    fn relocate(&mut self, turn: &mut Turn<'_, '_>, id: Id, key: Key) -> Result<(), Reason> {
+    /// Whether a peer may be from now on where this comes from, and who has to go for it. Else one address would have
+    /// any number of places, all of which are looked through for each that it asks for.
+    fn may_relocate(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        id: Id,
+        has_key: bool,
+    ) -> Result<Option<Id>, Reason> {
+        if !has_key {
+            return Err(Reason::BadKey);
+        }
         let Some(peer) = self.table.peer(id) else { return Err(Reason::NoRoom) };
         let (room, is_host, old) = (peer.room, peer.is_host, peer.endpoint);
         // The others could not reach it any more, but for a client its host, if the relay has both families.
@@ -333,18 +351,28 @@ impl Rooms {
         if !is_host && self.is_barred(room, turn.from) {
             return Err(Reason::Kicked);
         }
-        if let Some(other) = self.table.peer_at(turn.from) {
-            // Somebody else may send this with the key of a place of his own.
-            if other.signs || other.is_host && other.proved {
-                return Err(Reason::BadRequest);
-            }
-            let other = other.id;
+        // Somebody else may send this with the key of a place of his own.
+        let other = self.table.peer_at(turn.from);
+        if other.is_some_and(|other| other.signs || other.is_host && other.proved) {
+            return Err(Reason::BadRequest);
+        }
+        if network(old.ip()) == network(turn.from.ip()) {
+            return Ok(None);
+        }
+        self.in_the_way_of_mover(turn, is_host)
+    }
+
+    fn relocate(&mut self, turn: &mut Turn<'_, '_>, id: Id, key: Key) {
+        let Some(peer) = self.table.peer(id) else { return };
+        let (room, is_host, old) = (peer.room, peer.is_host, peer.endpoint);
+        if let Some(other) = self.table.peer_at(turn.from).map(|other| other.id) {
             self.end(turn.cx, other, Why::Elsewhere);
         }
         let fresh = self.fresh_key();
         let now = turn.instant();
         let unproven = &mut turn.cx.shared.unproven;
         self.table.relocate(unproven, now, id, turn.from, key, fresh);
+        self.forget_told_at(id, old);
         turn.cx.shared.relay.moved(Name::Rooms, old, turn.from);
         self.table.heard(turn.instant(), id, turn.via);
         let how = if is_host { How::Closed } else { How::Left };
@@ -353,7 +381,6 @@ impl Rooms {
             let whom = if is_host { "host" } else { "client" };
             info!("{whom} {old} of room {} is back as {}", self.named(room), turn.from);
         }
-        Ok(())
     }
 
     /// Tells a peer what place it has.

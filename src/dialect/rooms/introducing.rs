@@ -32,6 +32,15 @@ impl Rooms {
         }
     }
 
+    /// A peer is not at this endpoint any more: what it was told of others there is not sent again.
+    pub(super) fn forget_told_at(&mut self, id: Id, old: SocketAddr) {
+        let Some(peer) = self.table.peer(id) else { return };
+        let Some(room) = self.table.room(peer.room) else { return };
+        let clients = if peer.is_host || room.is_mesh { &room.clients[..] } else { &[] };
+        let others = [clients, &[room.host]].concat();
+        self.delivery.forget(id, old, &others);
+    }
+
     /// A peer has shown that it is where it seems to be: now others are told who could not be
     /// before, and which ports it may have.
     pub(super) fn tell_proven(&mut self, cx: &mut Context<'_>, id: Id) {

@@ -16,10 +16,16 @@ impl Rooms {
     pub(super) fn take_back(&mut self, turn: &mut Turn<'_, '_>, id: Id) -> Result<(), Reason> {
         let Some(peer) = self.table.peer(id) else { return Err(Reason::NoRoom) };
         let (room, endpoint, is_host) = (peer.room, peer.endpoint, peer.is_host);
+        let other = self.table.peer_at(endpoint);
+        // Somebody else may send this with the key of a place of his own, which he has put there himself.
+        if other.is_some_and(|other| other.proved && (other.signs || other.is_host)) {
+            return Err(Reason::BadRequest);
+        }
+        let other = other.map(|other| other.id);
         if !is_host {
             self.make_place_again(turn, room)?;
         }
-        if let Some(other) = self.table.peer_at(endpoint).map(|other| other.id) {
+        if let Some(other) = other {
             self.end(turn.cx, other, Why::Elsewhere);
         }
         self.departures.forget(endpoint);

@@ -11,6 +11,7 @@ use super::message::{Answer, Reason};
 use super::table::Ban;
 use super::{Id, Rooms, Turn};
 use crate::dialect::Context;
+use crate::limits;
 use crate::prefixes::network;
 
 /// Why a peer is gone.
@@ -45,6 +46,29 @@ impl fmt::Display for Why {
 }
 
 impl Rooms {
+    /// Ends what is over, as far as there is time to tell others of it: the rest stays due, and the next turn goes on.
+    pub(super) fn end_due(&mut self, cx: &mut Context<'_>) {
+        let (before, mut ended) = (cx.out.len(), 0);
+        while ended + cx.out.len() - before < limits::ROOM_TOLD_AT_ONCE && self.end_next(cx) {
+            ended += 1;
+        }
+    }
+
+    /// Ends who was silent for too long, a room that is closing, or a place that was kept. False: nothing is over.
+    fn end_next(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = cx.now.instant;
+        if let Some(id) = self.table.pop_silent(now) {
+            self.end(cx, id, Why::Silent);
+        } else if let Some(room) = self.table.pop_closing(now) {
+            self.close_room(cx, room, Why::Left);
+        } else if let Some(client) = self.table.pop_kept(now) {
+            self.end(cx, client, Why::Silent);
+        } else {
+            return false;
+        }
+        true
+    }
+
     /// `lr`: the sender leaves.
     pub(super) fn leave(&mut self, turn: &mut Turn<'_, '_>) -> Result<(), Reason> {
         let (id, room) = match self.place(turn) {

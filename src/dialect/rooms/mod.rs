@@ -383,15 +383,8 @@ impl Dialect for Rooms {
     }
 
     fn on_wakeup(&mut self, cx: &mut Context<'_>) {
-        while let Some(id) = self.table.pop_silent(cx.now.instant) {
-            self.end(cx, id, Why::Silent);
-        }
-        while let Some(room) = self.table.pop_closing(cx.now.instant) {
-            self.close_room(cx, room, Why::Left);
-        }
-        while let Some(client) = self.table.pop_kept(cx.now.instant) {
-            self.end(cx, client, Why::Silent);
-        }
+        self.end_due(cx);
+        self.table.note_not_shown(cx.now.instant);
         self.table.forget_closed(cx.now.instant);
         self.departures.on_wakeup(cx.now.instant);
         self.offers.on_wakeup(cx.now.instant);

@@ -13,8 +13,8 @@ use crate::prefixes::Shares;
 
 impl Table {
     /// Who of these may give its place to another: it has had so much time to show that it is there
-    /// and did not, here or elsewhere, and no punch with it is known to have worked. Who was silent
-    /// longest goes first.
+    /// and did not, and no punch with it is known to have worked. Who was silent longest goes first. Of one that
+    /// has moved, who has led it there knows the ID, and could say in its name that a punch has worked.
     pub(super) fn eviction_candidate(
         &self,
         now: Instant,
@@ -22,8 +22,10 @@ impl Table {
         patience: Duration,
     ) -> Option<Id> {
         let peers = ids.iter().filter_map(|id| self.peer(*id)).filter(|peer| {
-            !peer.has_shown_key()
-                && (peer.is_host || peer.status != Status::Connected)
+            !peer.proved
+                && !peer.is_kept
+                && !self.has_just_moved(peer.id)
+                && (peer.is_host || peer.came_by.is_some() || peer.status != Status::Connected)
                 && now - peer.since >= patience
         });
         peers.min_by_key(|peer| peer.heard).map(|peer| peer.id)

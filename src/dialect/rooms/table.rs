@@ -69,12 +69,20 @@ pub(super) struct Table {
     silent: Timers<Id>,
     /// The same of those that have not proved themselves.
     unproved: Timers<Id>,
+    /// Peers that have moved and still have time to show their new keys.
+    #[serde(default = "no_moved")]
+    moved: Timers<Id>,
     /// Rooms that are going to be closed.
     closing: Timers<Id>,
     /// Clients that have given up their places.
     kept: Timers<Id>,
     /// Hosts that have been told something several times and have said nothing since.
     doubted: Timers<Id>,
+}
+
+/// What a version says that knows of none.
+fn no_moved() -> Timers<Id> {
+    Timers::new(limits::MOVED_PLACE)
 }
 
 impl Table {
@@ -95,6 +103,7 @@ impl Table {
             networks: Networks::default(),
             silent: Timers::new(silence),
             unproved: Timers::new(silence),
+            moved: no_moved(),
             closing: Timers::new(limits::PARTED),
             kept: Timers::new(limits::PARTED),
             doubted: Timers::new(limits::ROOM_DOUBT.min(silence)),
@@ -356,6 +365,7 @@ impl Table {
         self.silent.cancel(&id);
         self.doubted.cancel(&id);
         self.unproved.cancel(&id);
+        self.moved.cancel(&id);
         let peer = self.peers.remove(&id)?;
         // Whose place is kept may have another one there.
         if self.at.get(&peer.endpoint) == Some(&id) {
@@ -383,6 +393,9 @@ impl Table {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let (old, was_proved) = (peer.endpoint, peer.proved);
         let (is_host, room) = (peer.is_host, peer.room);
+        if was_proved && now - peer.since >= limits::MOVED_PLACE {
+            self.moved.arm(now, id);
+        }
         peer.endpoint = endpoint;
         peer.came_by = Some(Box::new(came_by));
         peer.key = key;
@@ -391,7 +404,6 @@ impl Table {
         peer.reached = Vec::new();
         (peer.signed_ka, peer.lives_by_key) = (None, false);
         peer.since = now;
-        self.unproved.cancel(&id);
         self.at.remove(&old);
         self.at.insert(endpoint, id);
         self.by_source.remove(old.ip(), &id);
@@ -408,9 +420,9 @@ impl Table {
             unproven.remove(old.ip());
         }
         self.note_true(id);
-        // Else one would have the first turn of every address that it has been at.
+        // Else one would have the first turn of every address that it has been at, or that it was said to be at.
         if is_host && prefixes::network(old.ip()) != prefixes::network(endpoint.ip()) {
-            self.list(room);
+            self.list_as(room, true);
         }
     }
 
@@ -425,8 +437,8 @@ impl Table {
         (peer.via, peer.has_lost_way) = (via, false);
         self.silent.arm(now, id);
         self.doubted.cancel(&id);
-        // Who has shown a key elsewhere has not been forged.
-        if !peer.has_shown_key() {
+        // Who has just shown a key elsewhere has not been forged.
+        if !peer.proved && !self.moved.is_armed(&id) {
             self.unproved.arm(now, id);
         }
     }
@@ -455,6 +467,7 @@ impl Table {
             }
             self.note_true(id);
             self.unproved.cancel(&id);
+            self.moved.cancel(&id);
         }
         self.heard(now, id, via);
     }
@@ -467,10 +480,23 @@ impl Table {
             self.closing.next(),
             self.kept.next(),
             self.doubted.next(),
+            self.moved.next(),
             self.closed.next_wakeup(),
             self.elsewhere.next_sweep(),
             self.news.as_ref().filter(|news| !news.is_empty()).map(|_| Instant::default()),
         ])
+    }
+
+    /// Whether a peer has moved and still has time to show the key that it was told there.
+    pub(super) fn has_just_moved(&self, id: Id) -> bool {
+        self.moved.is_armed(&id)
+    }
+
+    /// Those who have moved and have not shown their keys in time are as those who never have.
+    pub(super) fn note_not_shown(&mut self, now: Instant) {
+        while let Some(id) = self.moved.pop_due(now) {
+            self.unproved.arm(now, id);
+        }
     }
 
     /// Forgets where rooms stood that were closed long ago.
@@ -531,6 +557,7 @@ impl Table {
             && self.networks.is_empty()
             && self.silent.is_empty()
             && self.unproved.is_empty()
+            && self.moved.is_empty()
             && self.closing.is_empty()
             && self.kept.is_empty()
             && self.doubted.is_empty()

@@ -56,6 +56,38 @@ fn sixteen_addresses_do_not_take_all_lobbies() {
 }
 
 #[test]
+fn those_who_fall_silent_together_are_told_of_in_turns() {
+    let mut world = World::new();
+    let all: Vec<_> =
+        (0..64).map(|n| crowd(1, 4000 + n)).map(|at| (at, world.client(at))).collect();
+    for group in all.chunks(limits::NATPUNCH_MEMBERS) {
+        let [(host, host_id), members @ ..] = group else { panic!() };
+        for _ in 0..limits::NATPUNCH_LOBBIES_PER_CLIENT {
+            let lobby = world.lobby(*host, host_id, 32);
+            for (at, id) in members {
+                world.say(*at, join(&lobby, id));
+                world.say(*host, ready(&lobby, id));
+            }
+        }
+    }
+    world.wait(Duration::from_secs(1));
+    all.iter().for_each(|(at, id)| drop(world.say(*at, keep_alive(id))));
+    world.now.instant = world.now.instant + limits::NATPUNCH_SILENCE;
+    let is_due =
+        |world: &World| world.natpunch.next_wakeup().is_some_and(|at| at <= world.now.instant);
+    let of_one = 2 * limits::NATPUNCH_MEMBERS * limits::NATPUNCH_LOBBIES_PER_CLIENT;
+    let mut told = 0;
+    while is_due(&world) {
+        world.act(Natpunch::on_wakeup);
+        let sent = std::mem::take(&mut world.sent).len();
+        assert!(sent <= limits::NATPUNCH_TOLD_AT_ONCE + of_one, "{sent} in one turn");
+        told += sent;
+    }
+    assert!(told > 6000, "{told}");
+    assert_eq!(world.natpunch.clients.len(), 0);
+}
+
+#[test]
 fn one_address_has_64_lobbies() {
     let mut world = World::new();
     let made: usize = (0..20)

@@ -14,6 +14,7 @@ impl Table {
         self.closed.restore(closed);
         self.silent.restore(saved.silent);
         self.unproved.restore(saved.unproved);
+        self.moved.restore(saved.moved);
         self.closing.restore(saved.closing);
         self.kept.restore(saved.kept);
         self.doubted.restore(saved.doubted);

@@ -195,9 +195,14 @@ impl Table {
 
     /// The host of a room has shown a key.
     pub(super) fn show(&mut self, id: Id) {
+        self.list_as(id, false);
+    }
+
+    /// Puts a room among those whose hosts have shown a key where they are, or among the others.
+    pub(super) fn list_as(&mut self, id: Id, may_be_forged: bool) {
         self.unlist(id);
         if let Some(room) = self.rooms.get_mut(&id) {
-            room.rank.may_be_forged = false;
+            room.rank.may_be_forged = may_be_forged;
         }
         self.list(id);
     }

@@ -78,6 +78,11 @@ impl Peer {
         self.proved || self.came_by.is_some()
     }
 
+    /// Whether it has shown a key elsewhere only: somebody else may have led it to where it is.
+    pub(in crate::dialect::rooms) const fn has_moved_unproved(&self) -> bool {
+        !self.proved && self.came_by.is_some()
+    }
+
     /// Whether what comes by this way comes by the node that the peer is reached by.
     pub(in crate::dialect::rooms) fn comes_by(&self, via: Route) -> bool {
         self.via.node == via.node

@@ -90,6 +90,99 @@ fn forged_hosts_at_an_address_make_place_for_a_true_one() {
     assert_eq!(world.answer(at(5), "ka"), "ka");
 }
 
+/// Somebody has places at his own address, and moves them to where he only seems to be.
+#[test]
+fn places_that_were_moved_to_an_address_keep_nobody_there_out() {
+    let limits = Limits { hosts_per_address: 3, connections_per_address: 3, ..Limits::default() };
+    for waits in [Duration::ZERO, limits::MOVED_PLACE] {
+        let mut world = World::with(Config { limits, ..Config::default() });
+        let at = |n: u16, port| SocketAddr::new(peer(n).ip(), port);
+        let away = world.host(peer(2), "away");
+        let hosts: Vec<Place> = (1..=3).map(|port| world.host(at(7, port), "a")).collect();
+        let clients: Vec<Place> = (4..=6).map(|port| world.join(at(7, port), &away)).collect();
+        world.pass(limits::MOVED_PLACE);
+        for place in hosts.iter().chain(&clients) {
+            let there = at(1, place.at.port());
+            assert_eq!(world.ask(there, &place.rc()).len(), 2);
+            world.send(there, format!("pc:{}:ok", place.id).as_bytes());
+        }
+        world.pass(waits);
+        for port in 100..103 {
+            let host = world.host(at(1, port), "true");
+            let client = world.join(at(1, 100 + port), &away);
+            for place in [&host, &client] {
+                assert_eq!(world.answer(place.at, "ka"), "ka", "{waits:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_address_has_no_more_places_by_having_them_moved_to_it() {
+    let limits = Limits { hosts_per_address: 3, connections_per_address: 3, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let at = |n: u16, port| SocketAddr::new(peer(n).ip(), port);
+    let away = world.host(peer(2), "away");
+    let mut take = |port| [world.host(at(1, port), "a"), world.join(at(1, 100 + port), &away)];
+    let here: Vec<Place> = (1..=3).flat_map(&mut take).collect();
+    let others = [world.host(at(7, 1), "b"), world.join(at(7, 2), &away)];
+    for other in &others {
+        assert_eq!(world.answer(at(1, 50), &other.rc()), "er:rc:limit");
+        assert_eq!(world.answer(other.at, "ka"), "ka", "it is where it was");
+    }
+    // Who is here already may have another port, and who may be forged makes place.
+    for place in &here {
+        let there = at(1, 1000 + place.at.port());
+        let back = Place::of(there, &world.ask(there, &place.rc())[..2]);
+        world.prove(&back);
+    }
+    world.answer(at(1, 1001), "cr");
+    world.pass(limits::PARTED);
+    world.enter(at(1, 60), "rh:forged");
+    let back = Place::of(at(1, 61), &world.ask(at(1, 61), &others[0].rc()));
+    assert_eq!(back.room, others[0].room);
+    assert_eq!(world.answer(at(1, 60), "ka"), "er:ka:noroom");
+}
+
+#[test]
+fn who_has_moved_to_where_it_may_not_be_makes_place_in_a_full_room() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "R:max=3");
+    let client = world.join(peer(2), &host);
+    let other = world.join(peer(3), &host);
+    world.pass(limits::MOVED_PLACE);
+    let moved = Place::of(peer(5), &world.ask(peer(5), &client.rc()));
+    world.send(moved.at, format!("pc:{}:ok", moved.id).as_bytes());
+    assert_eq!(world.answer(peer(4), &format!("jr:{}", host.room)), "er:jr:full", "it has time");
+    // Neither does it get more by signs of life, nor by moving on.
+    world.pass(limits::MOVED_PLACE / 2);
+    let moved = Place::of(peer(6), &world.ask(peer(6), &client.rc()));
+    world.pass(limits::MOVED_PLACE / 2);
+    world.answer(moved.at, "ka");
+    world.pass(limits::UNPROVED_PLACE);
+    world.join(peer(4), &host);
+    assert_eq!(world.answer(moved.at, "ka"), "er:ka:noroom");
+    assert_eq!(world.answer(other.at, "ka"), "ka");
+}
+
+#[test]
+fn who_has_moved_to_where_it_may_not_be_makes_place_in_a_full_server() {
+    let mut world = World::with(Config { peers: 3, ..Config::default() });
+    let [host, other, moves] = [1, 2, 3].map(|n| world.host(peer(n), "a"));
+    world.pass(limits::MOVED_PLACE);
+    world.ask(peer(5), &moves.rc());
+    world.pass(limits::MOVED_PLACE);
+    assert_eq!(world.answer(peer(9), "status"), "OK");
+    let new = world.host(peer(4), "new");
+    for there in [&host, &other, &new] {
+        assert_eq!(world.answer(there.at, "ka"), "ka");
+    }
+    // Who moves on as soon as it has shown its key has no time at all.
+    let moved = Place::of(peer(6), &world.ask(peer(6), &new.rc()));
+    world.host(peer(7), "newer");
+    assert_eq!(world.answer(moved.at, "ka"), "er:ka:noroom");
+}
+
 #[test]
 fn places_have_a_rate() {
     let mut world = World::new();

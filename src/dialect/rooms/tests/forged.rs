@@ -230,6 +230,73 @@ fn a_place_is_kept_for_a_while_and_no_longer() {
     assert!(world.rooms.is_empty());
 }
 
+#[test]
+fn a_place_that_is_kept_where_another_uses_its_key_is_not_taken_back_there() {
+    for is_host in [true, false] {
+        let mut world = World::new();
+        let (away, own) = (world.host(peer(30), "away"), world.host(peer(31), "own"));
+        let at = peer(1);
+        let moved = Place::of(at, &world.ask(at, &own.rc())[..2]);
+        let request = if is_host { "rh:Mine".into() } else { format!("jr:{}", away.room) };
+        // The place of the attacker gives way to that of the victim, and is kept.
+        world.ask(at, "er:ka:noroom");
+        world.pass(limits::LATE_COPY);
+        let victim = Place::of(at, &world.ask(at, &request));
+        world.prove(&victim);
+        assert_eq!(world.answer(at, &victim.signed("ka")), "ka");
+        for key in [&own, &moved] {
+            assert_eq!(world.answer(at, &key.rc()), "er:rc:badrequest");
+            assert_eq!(world.answer(peer(32), &key.rc()), "er:rc:badrequest", "nor from elsewhere");
+        }
+        assert_eq!(world.answer(at, &victim.signed("ka")), "ka", "{is_host}");
+        let there = world.rooms.table.peer_at(at).unwrap();
+        assert_eq!(there.id.to_string(), victim.id);
+    }
+}
+
+#[test]
+fn a_room_that_was_moved_to_who_has_none_keeps_it_from_no_room_of_its_own() {
+    for signs in [true, false] {
+        let mut world = World::new();
+        let own = world.host(peer(31), "own:password=owl");
+        if signs {
+            assert_eq!(world.answer(own.at, &own.signed("ka")), "ka");
+        }
+        let at = peer(1);
+        world.ask(at, &own.rc());
+        for request in ["rh:Mine", "rh:Mine:max=4"] {
+            let mine = Place::of(at, &world.ask(at, request));
+            assert_ne!(mine.room, own.room);
+            assert_eq!(Place::of(at, &world.ask(at, request)).key, mine.key, "asked again");
+        }
+        let mine = Place::of(at, &world.ask(at, "rh:Mine"));
+        world.prove(&mine);
+        assert_eq!(world.answer(at, &mine.signed("ka")), "ka");
+        assert!(world.listed().starts_with(&format!("rl:{},Mine,open", mine.room)));
+        assert_eq!(world.answer(at, &own.rc()), "er:rc:badrequest");
+    }
+    // One that has moved itself has its room all the same.
+    let (mut world, moved, other) = moved(true);
+    world.ask(moved.at, "rh:Another");
+    come_back(&mut world, &moved);
+    assert_eq!(world.answer(other.at, "ka"), "ka");
+}
+
+#[test]
+fn who_may_not_move_ends_nobody_where_its_place_is_kept() {
+    let (mut world, host, client) = World::introduced();
+    let away = world.host(peer(30), "away");
+    world.answer(client.at, "lr");
+    world.pass(limits::LATE_COPY);
+    let other = world.join(client.at, &away);
+    world.pass_secs(2);
+    // Somebody is where it says that it is now.
+    assert_eq!(world.answer(host.at, &client.rc()), "er:rc:badrequest");
+    assert_eq!(world.answer(other.at, "ka"), "ka");
+    assert_eq!(world.answer(peer(30), "ka"), "ka");
+    assert_eq!(world.pass_secs(2).to(away.at), [""; 0]);
+}
+
 /// Two clients of a mesh, of which one has shown its key, and a place of an attacker elsewhere.
 fn meshed() -> (World, Place, [Place; 2], Place) {
     let mut world = World::new();

@@ -70,6 +70,23 @@ fn who_takes_its_rooms_to_another_address_has_the_turns_of_that() {
 }
 
 #[test]
+fn rooms_that_others_may_have_moved_stand_behind_those_whose_hosts_are_there() {
+    let mut world = World::new();
+    let honest = world.host(peer(1), "mine");
+    let hosts: Vec<Place> = (1..20).map(|port| world.host(at(2, port), "a")).collect();
+    // Each at a network of its own, of which it has the first turn.
+    for (n, host) in (100..).zip(&hosts) {
+        world.ask(peer(n), &host.rc());
+    }
+    let listed = pages(&mut world, |_, _| {}).concat();
+    assert_eq!((listed.len(), &listed[0]), (20, &honest.room));
+    let last = hosts.last().unwrap();
+    let back = Place::of(peer(118), &world.ask(peer(118), &last.rc())[..2]);
+    world.prove(&back);
+    assert_eq!(pages(&mut world, |_, _| {}).concat()[..2], [back.room, honest.room]);
+}
+
+#[test]
 fn networks_of_one_source_of_ipv6_have_few_turns() {
     let mut world = World::new();
     let at = |n: u16| SocketAddr::new(format!("2001:db8:0:{n:x}::1").parse().unwrap(), 40_000);

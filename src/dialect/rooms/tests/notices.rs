@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::{World, peer};
-use crate::dialect::rooms::Config;
+use super::{Place, World, peer};
+use crate::dialect::Dialect as _;
+use crate::dialect::rooms::{Config, Rooms};
+use crate::limits;
 
 #[test]
 fn a_host_is_told_three_times_of_a_client_unless_it_answers() {
@@ -54,6 +56,34 @@ fn what_is_outdated_is_not_told() {
 }
 
 #[test]
+fn who_moves_on_and_on_leaves_space_for_what_others_are_told() {
+    for options in ["", ":mesh"] {
+        let mut world = World::new();
+        let host = world.host(peer(1), &format!("a{options}"));
+        let clients: Vec<_> = (10..20).map(|n| world.join(peer(n), &host)).collect();
+        world.pass_secs(2);
+        for n in 100..200 {
+            world.send(peer(n), host.rc().as_bytes());
+        }
+        // Each of both sides is told of the other one.
+        assert!(world.rooms.delivery.len() <= 2 * clients.len(), "{}", world.rooms.delivery.len());
+        let back = Place::of(peer(99), &world.ask(peer(99), &host.rc()));
+        world.prove(&back);
+        world.pass_secs(2);
+        let mut moves = clients[0].clone();
+        for n in 200..300 {
+            moves = Place::of(peer(n), &world.send(peer(n), moves.rc().as_bytes()).to(peer(n)));
+            moves.at = peer(n);
+            world.prove(&moves);
+        }
+        let most = 4 * clients.len();
+        assert!(world.rooms.delivery.len() <= most, "{}", world.rooms.delivery.len());
+        world.pass_secs(40);
+        assert_eq!(world.rooms.delivery.len(), 0);
+    }
+}
+
+#[test]
 fn who_changes_something_all_the_time_does_not_flood_the_others() {
     let (mut world, host, client) = World::introduced();
     let mut told = 0;
@@ -82,6 +112,30 @@ fn a_silent_host_loses_its_room_and_all_are_told() {
     assert_eq!(world.answer(client.at, "ka"), "er:ka:noroom");
     world.pass_secs(60);
     assert!(world.rooms.is_empty());
+}
+
+#[test]
+fn those_who_fall_silent_together_are_told_of_in_turns() {
+    let mut world = World::new();
+    for n in 0..20 {
+        let host = world.host(peer(100 * n), "a");
+        (1..=40).for_each(|client| _ = world.join(peer(100 * n + client), &host));
+    }
+    world.pass_secs(2);
+    world.millis += 1000 * limits::ROOM_SILENCE.as_secs();
+    let is_due = |world: &World| {
+        let now = world.now().instant;
+        world.rooms.next_wakeup().is_some_and(|at| at <= now)
+    };
+    let mut told = 0;
+    while is_due(&world) {
+        let sent = world.act(Rooms::on_wakeup).0.len();
+        let most = limits::ROOM_TOLD_AT_ONCE + 1 + limits::CLIENTS_PER_ROOM;
+        assert!(sent <= most, "{sent} in one turn");
+        told += sent;
+    }
+    assert_eq!(told, 20 * 41);
+    assert_eq!(world.rooms.table.len(), 0);
 }
 
 #[test]

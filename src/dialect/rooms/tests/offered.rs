@@ -86,6 +86,7 @@ fn who_moves_within_a_full_room_keeps_its_place_until_it_shows_the_new_key() {
     let mut world = World::new();
     let host = world.host(peer(1), "R:max=2");
     let client = world.join(peer(2), &host);
+    world.pass(limits::MOVED_PLACE);
     let moved = Place::of(peer(5), &world.ask(peer(5), &client.rc()));
     world.pass_secs(5);
     assert_eq!(world.answer(peer(3), &format!("jr:{}", host.room)), "er:jr:full");
@@ -98,6 +99,7 @@ fn who_moves_within_a_full_server_keeps_its_place_until_it_shows_the_new_key() {
     let mut world = World::with(Config { peers: 2, limits, ..Config::default() });
     let host = world.host(peer(1), "R");
     let client = world.join(peer(2), &host);
+    world.pass(limits::MOVED_PLACE);
     let moved = Place::of(peer(5), &world.ask(peer(5), &client.rc()));
     world.pass_secs(5);
     assert_eq!(world.answer(peer(3), "rh:S"), "er:rh:busy");
