@@ -214,6 +214,27 @@ fn a_list_is_sorted_a_piece_at_a_time_and_then_kept() {
     }
 }
 
+/// Who asks for eight orders again and again has all lists that are kept.
+#[test]
+fn a_list_for_which_there_is_no_room_is_not_sorted_in_one_go() {
+    let mut server = with_hosts(UNHINDERED, 5000);
+    let mut ask = |n: usize, request: &[u8]| {
+        let asker = server.open_and_send(peer(2, n), request);
+        let mut turns = 0;
+        while answers(&mut server, asker) == 0 {
+            assert!(server.wake_up(), "the list gets sorted");
+            turns += 1;
+        }
+        turns
+    };
+    for _ in 0..2 {
+        (1..=8).for_each(|n| _ = ask(n, &lobby_request_by("game", &format!("data{n}"), Some(1))));
+    }
+    let other = String::from_utf8(lobby_request_by("game", "data2", Some(20))).expect("a text");
+    let turns = ask(9, other.replace("DESC", "ASC").as_bytes());
+    assert!((2..100).contains(&turns), "{turns} turns");
+}
+
 #[test]
 fn a_request_is_charged_for_the_hosts_it_looks_at() {
     let mut server = with_hosts(&[], 2000);

@@ -77,6 +77,11 @@ struct Place {
     entry: Entry,
 }
 
+/// Whether a list is too long to be sorted in one go, and not too long to be kept.
+const fn is_long(length: usize) -> bool {
+    length > limits::SORTED_AT_ONCE && length <= limits::SORTED_HOSTS
+}
+
 impl Sorted {
     /// The hosts of a list that is made, in order.
     pub(super) fn get(&self, order: Order<'_>) -> Option<impl Iterator<Item = Entry>> {
@@ -96,7 +101,10 @@ impl Sorted {
     ) -> (usize, bool) {
         self.asked += 1;
         let known = self.lists.iter().position(|list| list.is(order));
-        let Some(n) = known.or_else(|| self.add(order, all.len())) else { return (0, true) };
+        let Some(n) = known.or_else(|| self.add(order, all.len())) else {
+            // Other lists are being made, of which one makes room then.
+            return (0, !is_long(all.len()));
+        };
         let Some(list) = self.lists.get_mut(n) else { return (0, true) };
         (list.used, list.changes) = (self.asked, 0);
         let mut work = 0;
@@ -121,7 +129,9 @@ impl Sorted {
         {
             let unused = self.lists.iter().enumerate().min_by_key(|(_, list)| list.used);
             let (n, list) = unused?;
-            if self.asked - list.used < limits::SORTED_UNUSED {
+            let is_used = self.asked - list.used < limits::SORTED_UNUSED;
+            // Others would have to wait for a long one to be sorted in one go.
+            if is_used && !(is_long(length) && list.is_made) {
                 return None;
             }
             self.lists.swap_remove(n);
