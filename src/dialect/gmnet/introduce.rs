@@ -118,11 +118,7 @@ impl Gmnet {
         }
         for _ in 0..AT_ONCE {
             let Some(id) = self.introductions.late.pop_due(cx.now.instant) else { break };
-            if self.ask_node(cx, id, true) {
-                self.introductions.deadlines.arm(cx.now.instant, id);
-            } else {
-                self.retry(cx, id, true);
-            }
+            self.retry(cx, id, true);
         }
     }
 
