@@ -8,6 +8,7 @@ use super::{Event, Fault, Kind, Whom, tell};
 use crate::clock::Instant;
 use crate::cluster::NodeId;
 use crate::dialect::ConnId;
+use crate::dialect::events::peers::Peer;
 use crate::dialect::events::rooms::no_such_room;
 use crate::dialect::events::routing::Route;
 use crate::dialect::events::{Context, Events, Outbox};
@@ -180,8 +181,13 @@ impl Events {
     /// that the peer does not take itself to be in; only that it has left one it may not have heard.
     fn is_for_member(&mut self, node: NodeId, id: ConnId, name: &str) -> bool {
         if name == "self_left" {
+            // Who has given a join up, and was let in and put out meanwhile, may be in another one by now.
+            let is_elsewhere = |peer: &Peer| {
+                peer.room.is_some() || peer.remote.as_ref().is_some_and(|of| of.node != node)
+            };
+            let is_in_none = !self.peer(id).is_some_and(is_elsewhere);
             self.leave_remote_room(node, id);
-            return true;
+            return is_in_none;
         }
         self.peer(id)
             .and_then(|peer| peer.remote.as_ref())
