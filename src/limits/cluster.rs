@@ -135,8 +135,8 @@ pub const ANSWERS: usize = 4096;
 /// of a client.
 pub const ANSWERED_AT_ONCE: usize = super::CLOSED_AT_ONCE;
 
-/// How long an answer is remembered, and how long a client waits for the answer of another node beyond what a
-/// client on that node waits for.
+/// How long a client waits for the answer of another node beyond what a client on that node waits for. An answer is
+/// remembered for all of that, as the question may come again.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(4);
 
 /// How long peers and rooms of other nodes that the process before has known are waited for until their nodes tell of

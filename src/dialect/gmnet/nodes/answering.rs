@@ -53,7 +53,8 @@ impl Default for Answering {
             waiting: Map::default(),
             by_addr: Map::default(),
             due: BTreeSet::new(),
-            given: Timers::new(bounds::ANSWER_WAIT),
+            // As long as the question may come again.
+            given: Timers::new(limits::INTRODUCTION_WAIT + bounds::ANSWER_WAIT),
         }
     }
 }
