@@ -3,16 +3,18 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use compat_tests::events::EventClient;
 use compat_tests::folder::Folder;
 use compat_tests::gmnet::{Client, ClientConfig, Host, HostConfig, Lobby, Query};
 use compat_tests::master::{Master, loopback};
 use compat_tests::running::Running;
 use compat_tests::skipped;
 use nix::sys::signal::Signal;
+use serde_json::json;
 
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -221,6 +223,31 @@ fn a_peer_of_events_is_at_the_next_with_its_room() {
         let at = other.addr().to_string();
         let (_, said) = output(&["events", "--id", "c", "--master", &at, "--do", "rooms"]);
         assert!(said.contains("2/4"), "{said}");
+        one.iter().for_each(wake);
+    }
+}
+
+/// Who knocks at somebody that does not answer sees that the server is gone all the same.
+#[test]
+fn a_peer_of_events_that_knocks_is_at_the_next_as_soon() {
+    for dies in [true, false] {
+        let (one, other, both) = two();
+        let create = ["events", "--id", "a", "--do", "create \"My room\""];
+        let host = start(&[&create[..], &["--do", "wait 60", "--master", &both]].concat());
+        host.lines_to("made the room");
+        let mut mute = EventClient::connect(one.addr(), None).expect("a connection");
+        mute.login("b", "").expect("a login");
+        let socket = UdpSocket::bind((loopback(), 0)).expect("a socket");
+        mute.udp_endpoint(&socket, WAIT).expect("its endpoint");
+        mute.quick_join(json!({})).expect("a place");
+        host.lines_to("knocking at b");
+        let mut one = Some(one);
+        let end = || match dies {
+            true => one.take().expect("the first").crash(),
+            false => one.iter().for_each(hush),
+        };
+        is_back(&host, end, "made the room");
+        assert!(other.log().contains("\"a\""), "{}", other.log());
         one.iter().for_each(wake);
     }
 }

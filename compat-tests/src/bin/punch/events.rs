@@ -296,11 +296,17 @@ impl Session {
         self.account.masters.are_several() && self.client.is_silent(LOOK_EVERY, SILENT)
     }
 
+    /// The same for who has read nothing for a while, or the connection is broken.
+    fn has_lost_master(&mut self) -> bool {
+        let is_broken = self.account.masters.are_several() && !self.client.read_ahead();
+        is_broken || self.has_silent_master()
+    }
+
     fn show(&mut self, pass: &Pass) -> Result<(), EventError> {
         let id = || printable(pass.data["id"].as_str().unwrap_or_default());
         let reason = || printable(pass.data["reason"].as_str().unwrap_or_default());
         match (pass.from.as_deref(), pass.name.as_str()) {
-            (None, "introduce") => self.punch(&Introduction::read(pass)?)?,
+            (None, "introduce") => self.punch(&Introduction::read(pass)?),
             (None, "self_joined") => {}
             (None, "player_joined") => {
                 say(format_args!("{} joined", id()));
@@ -329,14 +335,17 @@ impl Session {
     }
 
     /// Knocks at another player and tells how it ended.
-    fn punch(&mut self, other: &Introduction) -> Result<(), EventError> {
+    fn punch(&mut self, other: &Introduction) {
         let id = printable(&other.id);
         say(format_args!("knocking at {id} ({})", other.endpoint));
         if self.first.len() > MOST_OTHERS {
             self.first.clear();
         }
         let first = *self.first.entry(other.nonce.clone()).or_insert(other.endpoint);
-        let reached = knock::knock(&self.socket, other, UDP_WITHIN).ok().flatten();
+        let reached = self.knock(other);
+        let result = json!({"id": other.id, "ok": reached.is_some()});
+        // Whether the connection is broken shows when it is read.
+        let _ = self.client.pass(None, "punch_result", result);
         match reached {
             Some(at) => {
                 say(format_args!("connected to {id} at {at}"));
@@ -348,8 +357,18 @@ impl Session {
                 self.unreached.insert(id);
             }
         }
-        let result = json!({"id": other.id, "ok": reached.is_some()});
-        self.client.pass(None, "punch_result", result)
+    }
+
+    /// Where another player is reached. Who loses the master server meanwhile goes on to the next, which introduces
+    /// them again.
+    fn knock(&mut self, other: &Introduction) -> Option<SocketAddr> {
+        let end = Instant::now() + UDP_WITHIN;
+        loop {
+            let reached = knock::knock(&self.socket, other, LOOK_EVERY).ok()?;
+            if reached.is_some() || Instant::now() >= end || self.has_lost_master() {
+                return reached;
+            }
+        }
     }
 
     /// Says what did not work, which a script finds in the exit code.
