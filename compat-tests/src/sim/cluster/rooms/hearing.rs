@@ -22,7 +22,7 @@ impl Cast {
         bytes: &[u8],
     ) -> Result<(), String> {
         let message = Message::read(bytes).ok_or("it is no message")?;
-        self.note_newcomer(n, &message)?;
+        self.note_newcomer(&message)?;
         self.check_whose(n, &message)?;
         let Some(player) = self.players.get(n) else { return Ok(()) };
         let spoke = player.spoke.get(node).copied().flatten();
@@ -35,19 +35,14 @@ impl Cast {
         Ok(())
     }
 
-    /// A player may be told of another one before that one knows its own ID and its room, or while the answer to it
-    /// is lost between nodes.
-    fn note_newcomer(&mut self, n: usize, message: &Message) -> Result<(), String> {
+    /// A player may be told of another one before that one knows its own ID.
+    fn note_newcomer(&mut self, message: &Message) -> Result<(), String> {
         let Message::Comes(id, at) = message else { return Ok(()) };
-        let other = self.players.iter().position(|other| other.is_at(*at));
-        let room = self.players.get(n).and_then(|told| Some(told.place.as_ref()?.room.clone()));
-        if let Some((other, room)) = other.and_then(|n| self.players.get_mut(n)).zip(room) {
-            other.rooms.insert(room);
-        }
         let id = id.to_string();
         if self.book.ids.contains_key(&id) {
             return Ok(());
         }
+        let other = self.players.iter().position(|other| other.is_at(*at));
         self.book.own(other.ok_or("nobody is there")?, &id, None)
     }
 

@@ -120,13 +120,6 @@ impl Cast {
     /// A player asks for something, until it is answered.
     pub(super) fn ask(&mut self, stage: &mut Stage, n: usize, text: String) {
         let Some(player) = self.players.get_mut(n) else { return };
-        // It may be in one before it is told so.
-        let names = |id: &String, room: &super::book::Room| {
-            let names = |name: &str| name == id || room.code.as_deref() == Some(name);
-            text == "qj" || text.starts_with("jr:") && text.split(':').nth(1).is_some_and(names)
-        };
-        let rooms = self.book.rooms.iter().filter(|(id, room)| names(id, room));
-        player.rooms.extend(rooms.map(|(id, _)| id.clone()));
         player.requests += 1;
         player.asking = Some(Asking { text, times: 0, sent: stage.now, room: None, own: None });
         self.send(stage, n);
@@ -137,7 +130,15 @@ impl Cast {
         let Some(asking) = &mut player.asking else { return };
         asking.times += 1;
         asking.sent = stage.now;
-        let (text, at, request) = (asking.text.clone(), player.at(), player.requests);
+        let text = asking.text.clone();
+        // It may be in one before it is told so, also in one that is new since it has asked first.
+        let names = |id: &String, room: &super::book::Room| {
+            let names = |name: &str| name == id || room.code.as_deref() == Some(name);
+            text == "qj" || text.starts_with("jr:") && text.split(':').nth(1).is_some_and(names)
+        };
+        let rooms = self.book.rooms.iter().filter(|(id, room)| names(id, room));
+        player.rooms.extend(rooms.map(|(id, _)| id.clone()));
+        let (at, request) = (player.at(), player.requests);
         stage.after(AGAIN, Event::Again(n, request).into());
         if stage.nodes.lives(player.node) {
             if let Some(spoke) = player.spoke.get_mut(player.node) {
