@@ -42,6 +42,8 @@ impl Cast {
         if (data["mesh"] == true) != made.is_mesh && data["mesh"].is_boolean() {
             return Err("it is another kind of room".into());
         }
+        // That it left before, of which it may never have been told, is over.
+        peer.left.take_if(|left| *left == room);
         let before = peer.room.replace(new);
         match before {
             Some(before) if before.room != room => Err(format!("it was in {}", before.room)),
