@@ -28,7 +28,7 @@ pub fn inherited(ghost: Duration) -> Result<Vec<Bound>, InheritError> {
         let n = udp.iter().position(is_partner).ok_or(InheritError::Alone(addr))?;
         let udp = udp.swap_remove(n);
         let prepared = prepare(&SockRef::from(&tcp), ghost);
-        let _ = SockRef::from(&udp).set_recv_buffer_size(UDP_BUFFER);
+        widen(&SockRef::from(&udp));
         prepared
             .and_then(|()| tcp.set_nonblocking(true))
             .and_then(|()| udp.set_nonblocking(true))
@@ -42,6 +42,14 @@ pub fn inherited(ghost: Duration) -> Result<Vec<Bound>, InheritError> {
         None => Ok(all),
         Some(Ok(addr)) => Err(InheritError::AloneUdp(addr)),
         Some(Err(error)) => Err(InheritError::System(error)),
+    }
+}
+
+/// Makes room for what comes while nobody reads, unless there is. A service manager may have made more than this
+/// process may.
+fn widen(udp: &SockRef<'_>) {
+    if udp.recv_buffer_size().is_ok_and(|size| size < UDP_BUFFER) {
+        let _ = udp.set_recv_buffer_size(UDP_BUFFER);
     }
 }
 
