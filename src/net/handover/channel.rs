@@ -50,6 +50,12 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// Who has connected.
+    pub(super) fn of(socket: &Socket) -> io::Result<Self> {
+        let credentials = getsockopt(socket, sockopt::PeerCredentials)?;
+        Ok(Self { pid: credentials.pid(), uid: credentials.uid() })
+    }
+
     /// Whether it is of the same user as this process. Root as well: whoever has a name first may be somebody
     /// else, and nobody is to hand connections to root.
     pub(super) fn is_own(self) -> bool {
@@ -88,8 +94,7 @@ impl Channel {
     }
 
     pub(super) fn peer(&self) -> io::Result<Peer> {
-        let credentials = getsockopt(&self.socket, sockopt::PeerCredentials)?;
-        Ok(Peer { pid: credentials.pid(), uid: credentials.uid() })
+        Peer::of(&self.socket)
     }
 
     /// Nothing is waited for after this moment.

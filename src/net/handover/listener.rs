@@ -33,6 +33,9 @@ pub(super) const TELL: Duration = Duration::from_millis(50);
 /// So long a process that was started and does not take over may log why, before it is ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// So many are heard in one turn: whoever is on this machine may ask, and ask again.
+const ASKED: usize = 8;
+
 /// What has come is heard at once.
 const HEAR: Duration = Duration::from_millis(10);
 
@@ -152,16 +155,14 @@ impl HandoverListener {
         connections: usize,
         sockets: impl Fn() -> Vec<(Place, BorrowedFd<'a>)>,
     ) {
-        loop {
+        for _ in 0..ASKED {
             let socket = match self.listener.accept() {
                 Ok((socket, _)) => socket,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 // None, or it is gone again.
                 Err(_) => return,
             };
-            let until = Instant::now() + TELL;
-            let Ok(channel) = Channel::new(socket, until) else { continue };
-            let Ok(peer) = channel.peer() else { continue };
+            let Ok(peer) = Peer::of(&socket) else { continue };
             if !peer.is_own() {
                 if let Some(before) = self.strangers.say(now) {
                     warn!(
@@ -172,6 +173,8 @@ impl HandoverListener {
                 }
                 continue;
             }
+            let until = Instant::now() + TELL;
+            let Ok(channel) = Channel::new(socket, until) else { continue };
             if let Some(no) = self.why_not(peer) {
                 warn!("process {} does not take over: {no}", peer.pid);
                 let _ = channel.say(Message::Refused(no));
@@ -188,6 +191,9 @@ impl HandoverListener {
                 self.fail(&format!("it {}", why(&error)));
             }
         }
+        // So that the loop is told again of those who wait.
+        let fd = self.listener.as_raw_fd();
+        let _ = registry.reregister(&mut SourceFd(&fd), token, Interest::READABLE);
     }
 
     /// Why this process may not take over now.
@@ -262,7 +268,7 @@ impl HandoverListener {
         let ended = self.child.as_mut().and_then(|(child, _)| child.try_wait().ok().flatten());
         if let Some(status) = ended {
             // Why, it has said itself in the log.
-            return self.fail(&format!("it has ended ({status})"));
+            return self.fail_child(&format!("it has ended ({status})"));
         }
         let is_late = |since: Instant| left_of(since).is_zero();
         let session = self.session.as_ref();
@@ -289,6 +295,18 @@ impl HandoverListener {
         let child = self.child.take().map(|(child, _)| child);
         let pid = child.as_ref().map(|child| i64::from(child.id())).or(peer.map(i64::from));
         self.fail_of(pid.unwrap_or(0), child, why);
+    }
+
+    /// The same of the process that was started and has ended, which may not be the one that has asked.
+    fn fail_child(&mut self, why: &str) {
+        let Some(pid) = self.child.as_ref().map(|(child, _)| i64::from(child.id())) else { return };
+        // The number of one in a container of its own is not known.
+        let is_other = |session: &Session| ![0, pid].contains(&i64::from(session.peer.pid));
+        if self.session.as_ref().is_some_and(is_other) {
+            self.child = None;
+            return warn!("process {pid} does not take over: {why}");
+        }
+        self.fail(why);
     }
 
     /// The same of a process that was ready.
