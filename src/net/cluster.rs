@@ -177,6 +177,8 @@ impl Connection {
             if let Err(error) = runtime.block_on(task.run(options, servers, taken)) {
                 warn!("cluster: {error}");
             }
+            // The name of a server may be looked up for as long as the system likes.
+            runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("cluster".into()).spawn(run)?;
         let (outbound, thread) = (Some(outbound), Some(thread));
