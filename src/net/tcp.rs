@@ -58,6 +58,8 @@ type Source = u16;
 #[derive(Debug)]
 pub(super) struct Connections {
     listeners: Vec<Listener>,
+    /// Which of them was asked last.
+    listener: usize,
     /// That of the owner's window.
     window: Option<Listener>,
     slab: Slab<Connection>,
@@ -147,6 +149,7 @@ impl Connections {
             listeners.into_iter().map(|socket| Listener { socket, acceptable: true }).collect();
         Self {
             listeners,
+            listener: 0,
             window: None,
             slab: Slab::new(),
             looking: 0,

@@ -56,8 +56,7 @@ impl Connections {
             self.reserve = reserve();
         }
         while self.accepted < ACCEPT_BUDGET {
-            let listener = self.listeners.iter_mut().find(|listener| listener.acceptable);
-            let Some(listener) = listener else { break };
+            let Some(listener) = self.next_listener() else { break };
             match listener.socket.accept() {
                 Ok((stream, peer)) => {
                     self.accepted += 1;
@@ -88,6 +87,14 @@ impl Connections {
             }
         }
         Accept::Nothing
+    }
+
+    /// The one at which somebody may be waiting, in turns: a flood at one keeps nobody from coming in by another.
+    fn next_listener(&mut self) -> Option<&mut Listener> {
+        let count = self.listeners.len();
+        let is_acceptable = |n: &usize| self.listeners.get(*n).is_some_and(|it| it.acceptable);
+        self.listener = (1..=count).map(|n| (self.listener + n) % count).find(is_acceptable)?;
+        self.listeners.get_mut(self.listener)
     }
 
     /// Whether one more connection may stay: there may be as many, and a descriptor is in reserve
@@ -218,7 +225,8 @@ impl Connections {
     }
 }
 
-/// A descriptor for nothing but to be given up.
+/// A descriptor for nothing but to be given up. A machine may have one family alone.
 pub(super) fn reserve() -> Option<Socket> {
-    Socket::new(Domain::IPV4, Type::DGRAM, None).ok()
+    let open = |family| Socket::new(family, Type::DGRAM, None).ok();
+    open(Domain::IPV4).or_else(|| open(Domain::IPV6))
 }
