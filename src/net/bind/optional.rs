@@ -33,7 +33,9 @@ pub fn window(
     if let Some((at, listener)) = offer.and_then(|offer| offer.window(at)) {
         return Ok((at, TcpListener::from_std(listener)));
     }
-    let opened = open(at, Protocol::TCP, true, limits::GHOST).and_then(|socket| {
+    // As for the games, `[::]` is all addresses of this machine.
+    let only_v6 = !at.ip().is_unspecified();
+    let opened = open(at, Protocol::TCP, only_v6, limits::GHOST).and_then(|socket| {
         let listener = std::net::TcpListener::from(socket);
         Ok((listener.local_addr()?, TcpListener::from_std(listener)))
     });
@@ -92,9 +94,12 @@ pub fn alternates(
     let mut all = Alternates::default();
     let Some(main_port) = addrs.first().map(SocketAddr::port) else { return all };
     all.addr = addr.filter(|addr| alternate(SocketAddr::new(*addr, 0), true, &mut all).is_some());
+    // Beside a socket of IPv4 one at `[::]` is of IPv6 alone.
+    let has_ipv4 = addrs.iter().any(SocketAddr::is_ipv4);
     let is_covered = |addr: IpAddr| {
         addrs.iter().any(|bound| {
-            bound.ip() == addr || bound.ip().is_unspecified() && (bound.is_ipv6() || addr.is_ipv4())
+            let is_of_its_kind = bound.is_ipv4() == addr.is_ipv4() || bound.is_ipv6() && !has_ipv4;
+            bound.ip() == addr || bound.ip().is_unspecified() && is_of_its_kind
         })
     };
     let mut alternate = |addr: SocketAddr, only_v6: bool, all: &mut Alternates| {
