@@ -115,20 +115,24 @@ impl Queue {
                 }
                 opened => opened,
             };
-            match opened {
+            let file = match opened {
                 Ok(file) => {
                     let _ = open.send(Opened::Yes);
-                    let mut writer = Writer::new(file, Some(path.clone()), counts);
-                    let is_renamed = |file: &File| sys::was_renamed(file, &path);
-                    writer.work(&jobs, |file| replace(file, &path), is_renamed);
+                    Some(file)
                 }
-                Err(error) => {
-                    // The start may not have waited for it.
-                    if let Err(SendError(Opened::Failed(error))) = open.send(Opened::Failed(error))
-                    {
-                        error!("{}", LogError::File(path, error));
+                Err(error) => match open.send(Opened::Failed(error)) {
+                    // The start has not waited for it.
+                    Err(SendError(Opened::Failed(error))) => {
+                        error!("{}", LogError::File(path.clone(), error));
+                        open_at_last(&jobs, &counts, || append(&path))
                     }
-                }
+                    _ => None,
+                },
+            };
+            if let Some(file) = file {
+                let mut writer = Writer::new(file, Some(path.clone()), counts);
+                let is_renamed = |file: &File| sys::was_renamed(file, &path);
+                writer.work(&jobs, |file| replace(file, &path), is_renamed);
             }
         })?;
         Ok((queue, is_open.recv_timeout(OPEN_WAIT).unwrap_or(Opened::Not)))
@@ -216,7 +220,9 @@ struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     fn new(to: W, file: Option<PathBuf>, counts: Arc<Counts>) -> Self {
-        let (is_cut, is_failing, is_asked, is_on_stderr) = (false, false, false, false);
+        // Lines may be lost that came before it could be opened.
+        let is_failing = counts.unwritten.load(Ordering::Relaxed) > 0;
+        let (is_cut, is_asked, is_on_stderr) = (false, false, false);
         Self { to, file, counts, is_cut, is_failing, is_asked, is_on_stderr, told: None }
     }
 
@@ -310,6 +316,37 @@ fn append(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Tries again to open what could not be opened, when the owner asks for it and once a minute. Lines are lost until
+/// then. None: there will be no more.
+fn open_at_last<F>(
+    jobs: &Receiver<Job>,
+    counts: &Counts,
+    open: impl Fn() -> io::Result<F>,
+) -> Option<F> {
+    let mut tried = Instant::now();
+    for job in jobs {
+        match job {
+            Job::Write(line) => {
+                counts.waiting.fetch_sub(ENTRY + line.len(), Ordering::Relaxed);
+                counts.unwritten.fetch_add(1, Ordering::Relaxed);
+                if tried.elapsed() < TOLD_GAP {
+                    continue;
+                }
+            }
+            Job::Reopen => {}
+            Job::Report(report) => {
+                let _ = report.send(());
+                continue;
+            }
+        }
+        tried = Instant::now();
+        if let Ok(file) = open() {
+            return Some(file);
+        }
+    }
+    None
+}
+
 /// Opens a named pipe as soon as somebody reads it.
 fn wait_for_reader(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).open(path)
@@ -371,6 +408,40 @@ mod tests {
         };
         assert_eq!(written(true), (vec![2, 2, 2], 1));
         assert_eq!(written(false), (vec![1, 1, 1], 1), "and that is told once");
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_opened_is_opened_when_the_owner_asks() {
+        let (mut queue, jobs) = Queue::new(None);
+        let (tries, counts) = (std::cell::Cell::new(0), Arc::clone(&queue.counts));
+        let send = |job| queue.jobs.send(job).unwrap();
+        send(Job::Reopen);
+        for job in [Job::Write(b"lost".as_slice().into()), Job::Reopen] {
+            send(job);
+        }
+        counts.waiting.fetch_add(ENTRY + 4, Ordering::Relaxed);
+        queue.write_all(b"written").unwrap();
+        drop(queue);
+        let open = || {
+            tries.set(tries.get() + 1);
+            if tries.get() > 1 {
+                Ok(Files(1, Vec::new()))
+            } else {
+                Err(io::ErrorKind::NotFound.into())
+            }
+        };
+        let files = open_at_last(&jobs, &counts, open).unwrap();
+        assert_eq!(counts.unwritten.load(Ordering::Relaxed), 1);
+        let mut writer = Writer::new(files, None, Arc::clone(&counts));
+        writer.work(&jobs, |_| true, |_| false);
+        assert_eq!(counts.unwritten.load(Ordering::Relaxed), 0, "told");
+        assert_eq!((writer.to.1, tries.get()), (vec![1], 2));
+        assert_eq!(counts.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(
+            open_at_last(&jobs, &counts, || io::Result::Ok(())),
+            None,
+            "nobody writes any more"
+        );
     }
 
     /// Which of several files is open, and to which each line went.
