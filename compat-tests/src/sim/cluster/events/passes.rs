@@ -16,6 +16,9 @@ pub const ARRIVES: Duration = Duration::from_secs(2);
 /// So long a peer has had its ID to be surely known by it.
 const KNOWN: Duration = Duration::from_secs(4);
 
+/// So long a connection may stand that a peer has left open, and the other side goes on without it.
+const LEFT_OPEN: Duration = Duration::from_secs(20);
+
 /// A login of a peer, until it ends.
 #[derive(Clone, Copy, Debug)]
 struct Session {
@@ -138,7 +141,13 @@ impl Passes {
         let sessions = said.sure?.map(|session| self.sessions.get(session).copied());
         let [Some(from), Some(to)] = sessions else { return None };
         let stay = from.until.is_none() && to.until.is_none();
-        let is_calm = faults.is_calm((from.node, to.node), said.at.before(SETTLED + TOLD), now);
+        // A connection that it has left open where it was before counts until that node hears of the new one.
+        let stands = |one: &&Session| {
+            one.peer == to.peer && one.until.is_some_and(|until| said.at.since(until) < LEFT_OPEN)
+        };
+        let before = self.sessions.iter().filter(stands).map(|one| (one.node, to.node));
+        let mut ways = before.chain([(from.node, to.node)]);
+        let is_calm = ways.all(|way| faults.is_calm(way, said.at.before(SETTLED + TOLD), now));
         (stay && is_calm).then_some([from.node, to.node])
     }
 }
