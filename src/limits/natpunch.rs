@@ -76,6 +76,14 @@ pub const NATPUNCH_MEMBERS: usize = 32;
 /// as many again.
 pub const NATPUNCH_TOLD_AT_ONCE: usize = 256;
 
+/// Joins a second of one address, or of one IPv6 /64, in the long run. Each may have all members of a lobby told twice,
+/// with 65 KB, when it is met and when it leaves again.
+pub const NATPUNCH_JOINS: u32 = 8;
+
+/// Seconds' worth of joins that may come at once: all clients that an address may have, each to all lobbies that it may
+/// be in.
+pub const NATPUNCH_JOINS_SECONDS: u32 = 32;
+
 /// Longest name of a natpunch lobby in bytes: a list of lobbies has to fit into one datagram.
 pub const NATPUNCH_NAME: usize = 64;
 

@@ -11,7 +11,8 @@ use super::message::{
     Content, CreateLobbyRequest, CreateLobbyResponse, JoinLobbyRequest, PeerConnectionReady,
 };
 use super::{
-    Join, LOBBY_NOT_FOUND, NOT_REGISTERED, Natpunch, Sender, TOO_MANY_LOBBIES, reader, say,
+    Join, LOBBY_NOT_FOUND, NOT_REGISTERED, Natpunch, Sender, TOO_MANY_JOINS, TOO_MANY_LOBBIES,
+    reader, say,
 };
 use crate::dialect::{Context, Name};
 use crate::introductions::plan;
@@ -107,6 +108,10 @@ impl Natpunch {
             let Some(client) = self.clients.get(joiner) else { return };
             if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
                 return self.refuse_join(cx, from, join, Cause::Bound, TOO_MANY_LOBBIES);
+            }
+            if !self.joined.allow(cx.now.instant, from.peer.ip()) {
+                cx.refused(Name::Natpunch, Reason::Requests, from.peer.ip());
+                return self.refuse_join(cx, from, join, Cause::Bound, TOO_MANY_JOINS);
             }
             if let Some(other) = eviction_candidate {
                 self.turn_out(cx.now.instant, id, other);

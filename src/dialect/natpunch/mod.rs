@@ -25,6 +25,7 @@ use crate::introductions::relay::remote::Awaited;
 use crate::introductions::unmet::Cause;
 use crate::limits;
 use crate::lines::Lines;
+use crate::rates::Rates;
 use crate::refusals::Reason;
 use crate::state::{self, NotUnderstood, Saved, Saving};
 use crate::timers::{LogThrottle, Timers};
@@ -89,6 +90,9 @@ pub struct Natpunch {
     met: Timers<(Uuid, Uuid), Option<Joiner>>,
     /// Those who were told of each other lately, the lower ID first.
     told: Timers<(Uuid, Uuid), Told>,
+    /// How often clients of an address join lobbies.
+    #[serde(skip, default = "joins_of_address")]
+    joined: Rates,
     lines: Lines,
     #[serde(skip)]
     public_ips: PublicIps,
@@ -105,6 +109,10 @@ pub struct Natpunch {
     relays: Awaited<([Uuid; 2], u32)>,
 }
 
+fn joins_of_address() -> Rates {
+    Rates::new(limits::NATPUNCH_JOINS, limits::NATPUNCH_JOINS_SECONDS)
+}
+
 impl Natpunch {
     /// A dialect that has heard of nobody yet. IDs are drawn from `rng`, which must be secret.
     #[must_use]
@@ -118,6 +126,7 @@ impl Natpunch {
             parting: Timers::new(limits::NATPUNCH_JOIN),
             met: Timers::new(limits::NATPUNCH_AGAIN),
             told: Timers::new(limits::relay::FAILED),
+            joined: joins_of_address(),
             lines: Lines::default(),
             public_ips: config.public_ips,
             admission: config.admission,
@@ -288,6 +297,7 @@ impl<'a> Join<'a> {
 const NOT_REGISTERED: &str = "Client not registered";
 const LOBBY_NOT_FOUND: &str = "Lobby not found";
 const TOO_MANY_LOBBIES: &str = "Too many lobbies";
+const TOO_MANY_JOINS: &str = "Too many joins from this address, try again in a moment";
 
 /// Writes a line about somebody who has shown its ID.
 fn say(

@@ -56,6 +56,35 @@ fn sixteen_addresses_do_not_take_all_lobbies() {
 }
 
 #[test]
+fn an_address_that_joins_and_leaves_all_the_time_is_refused() {
+    let mut world = World::new();
+    let host = (addr(1), world.client(addr(1)));
+    let lobby = world.lobby(host.0, &host.1, 32);
+    for n in 2..32 {
+        let id = world.client(addr(n));
+        world.say(addr(n), join(&lobby, &id));
+        world.say(host.0, ready(&lobby, &id));
+    }
+    let at = crowd(0, 4000);
+    let id = world.client(at);
+    let mut told = 0;
+    for _ in 0..2000 {
+        let all = [join(&lobby, &id), leave(&lobby, &id)];
+        let sent: Vec<_> = all.into_iter().flat_map(|said| world.say(at, said)).collect();
+        told += usize::from(!sent.contains(&(at, error(super::super::TOO_MANY_JOINS))));
+    }
+    let most = limits::NATPUNCH_JOINS * limits::NATPUNCH_JOINS_SECONDS + 1;
+    assert_eq!(told, most as usize);
+    // Others come in, and that one as well a moment later.
+    let other = (addr(40), world.client(addr(40)));
+    let sent = world.say(other.0, join(&lobby, &other.1));
+    assert!(!sent.iter().any(|(_, said)| *said == error(super::super::TOO_MANY_JOINS)));
+    world.wait(Duration::from_secs(1));
+    let sent = world.say(at, join(&lobby, &id));
+    assert!(!sent.iter().any(|(_, said)| *said == error(super::super::TOO_MANY_JOINS)));
+}
+
+#[test]
 fn those_who_fall_silent_together_are_told_of_in_turns() {
     let mut world = World::new();
     let all: Vec<_> =
