@@ -48,8 +48,7 @@ impl Rates {
 
     /// Whether [`Self::allow`] would find a token.
     pub fn has_token(&mut self, now: Instant, addr: IpAddr) -> bool {
-        let burst = self.burst;
-        self.refill.is_zero() || (*self.place(now, network(addr))).max(now) - now <= burst
+        self.has_token_of(now, network(addr))
     }
 
     /// Takes a token of whatever has a bucket of its own here. False: it has none left.
@@ -70,6 +69,12 @@ impl Rates {
             *place = full_at + refill;
         }
         allowed
+    }
+
+    /// Whether [`Self::allow_source`] would find a token, or [`Self::allow_times`].
+    pub fn has_token_of(&mut self, now: Instant, source: impl Hash) -> bool {
+        let burst = self.burst;
+        self.refill.is_zero() || (*self.place(now, source)).max(now) - now <= burst
     }
 
     /// Takes more tokens for something that has turned out to be expensive; if the address has

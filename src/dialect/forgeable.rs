@@ -28,8 +28,14 @@ impl Forgeable {
     /// Whether one more is passed on that comes from this address.
     pub(super) fn allow(&mut self, now: Instant, addr: IpAddr) -> bool {
         let Self { by_source, all } = self;
-        let mut is_left = levels(addr)
-            .map(|(bits, network, times)| by_source.allow_times(now, (bits, network), times));
-        is_left.all(|is_left| is_left) && all.allow_source(now, ())
+        // What one of them refuses is not at the cost of those around it.
+        let is_left = levels(addr).all(|(bits, net, _)| by_source.has_token_of(now, (bits, net)));
+        if !is_left || !all.allow_source(now, ()) {
+            return false;
+        }
+        levels(addr).for_each(|(bits, net, times)| {
+            by_source.allow_times(now, (bits, net), times);
+        });
+        true
     }
 }
