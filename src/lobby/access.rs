@@ -156,6 +156,15 @@ impl<I: PartialEq> Access<I> {
         })
     }
 
+    /// Whether a member that has come to this endpoint is kept out there. That a neighbour was kicked is no reason.
+    #[must_use]
+    pub fn keeps_out_member(&self, at: SocketAddr, id: &I) -> bool {
+        let near = network(at.ip());
+        let is_kept_out = |ip: &IpAddr| *ip == near;
+        self.has_kicked(at, Some(id))
+            || self.barred.iter().any(|ban| matches!(ban, Ban::Network(ip) if is_kept_out(ip)))
+    }
+
     /// Whether it is just this one who was kicked, and not only somebody else of his address.
     #[must_use]
     pub fn has_kicked(&self, at: SocketAddr, id: Option<&I>) -> bool {

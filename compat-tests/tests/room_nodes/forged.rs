@@ -73,3 +73,101 @@ fn no_address_takes_the_way_of_others_to_another_node() {
     let flood = passed(&mut world, &|n| SocketAddr::from(([203, 0, (n >> 8) as u8, n as u8], 9)));
     assert!((7000..30_000).contains(&flood), "{flood}");
 }
+
+/// As many endpoints as are remembered that may be forged, and more.
+fn flood(world: &mut World, n: usize, room: &str) {
+    let join = format!("jr:{room}");
+    for part in 0..5 {
+        for i in 0..8000_u32 {
+            let [_, a, b, c] = (part * 8000 + i).to_be_bytes();
+            world.datagram(n, SocketAddr::from(([203, a, b, c], 9)), join.as_bytes());
+        }
+        world.pass(1000);
+    }
+}
+
+#[test]
+fn forged_requests_push_out_nothing_that_a_player_can_take_back() {
+    for forged in ["rh:x", "lr"] {
+        let mut world = World::of(2);
+        let host = world.get_in(1, peer(1), "rh:one");
+        let client = world.get_in(0, peer(2), &format!("jr:{}", host.room));
+        world.ask(0, client.at, forged);
+        world.pass(20);
+        flood(&mut world, 0, &host.room);
+        world.told(0, client.at);
+        assert_eq!(world.answer(0, client.at, "ka"), "er:ka:noroom", "{forged}");
+        world.prove(&client);
+        assert_eq!(world.answer(0, client.at, "ka"), "ka", "{forged}");
+    }
+}
+
+#[test]
+fn nobody_moves_a_place_to_who_uses_his_key_at_another_node() {
+    for is_kept in [true, false] {
+        let mut world = World::of(3);
+        let [away, one] = [(0, "away"), (1, "one")]
+            .map(|(n, name)| world.get_in(n, peer(10 + n as u8), &format!("rh:{name}")));
+        let client = world.get_in(0, peer(2), &format!("jr:{}", one.room));
+        let signs = format!("ka:{}", client.key);
+        // The attacker has a place of his own, at this node or at a third one.
+        let own = world.get_in(0, peer(9), &format!("jr:{}", away.room));
+        if is_kept {
+            world.ask(0, own.at, "lr");
+        }
+        assert_eq!(world.answer(0, client.at, &signs), "ka");
+        let moves = format!("rc:{}:{}", own.id, own.key);
+        assert_eq!(world.answer(0, client.at, &moves), "er:rc:badrequest");
+        assert_eq!(world.answer(0, client.at, &signs), "ka");
+        let told = world.told(1, one.at);
+        assert!(!told.contains(&format!("cl:{}", client.id)), "{told:?}");
+    }
+}
+
+#[test]
+fn nobody_is_said_to_be_kicked_out_of_a_room_that_others_have_led_him_into() {
+    let mut world = World::of(2);
+    let host = world.get_in(1, peer(1), "rh:one");
+    let evil = world.get_in(0, peer(8), "rh:evil");
+    let client = world.get_in(0, peer(2), &format!("jr:{}", host.room));
+    world.ask(0, client.at, &format!("jr:{}", evil.room));
+    world.pass(20);
+    world.ask(0, evil.at, &format!("kc:ip:{}", client.at.ip()));
+    world.told(0, client.at);
+    assert_eq!(world.answer(0, client.at, "ka"), "er:ka:noroom");
+    world.prove(&client);
+    assert_eq!(world.answer(0, client.at, "ka"), "ka");
+}
+
+#[test]
+fn an_offer_of_another_node_is_taken_whatever_else_was_asked_for_since() {
+    for has_place in [false, true] {
+        let mut world = World::of(4);
+        let [one, two, own] = [1, 2, 3].map(|n| world.get_in(n, peer(10 + n as u8), "rh:a"));
+        let at = peer(2);
+        if has_place {
+            let client = world.get_in(0, at, &format!("jr:{}", own.room));
+            assert_eq!(world.answer(0, at, &format!("ka:{}", client.key)), "ka");
+        }
+        let offered = world.enter(0, at, &format!("jr:{}", one.room));
+        world.ask(0, at, &format!("jr:{}", two.room));
+        world.pass(20);
+        world.told(0, at);
+        world.prove(&offered);
+        assert_eq!(world.answer(0, at, &format!("ka:{}", offered.key)), "ka", "{has_place}");
+    }
+}
+
+#[test]
+fn what_one_part_of_a_network_asks_is_not_at_the_cost_of_the_others() {
+    let mut world = World::of(2);
+    let host = world.get_in(1, peer(1), "rh:one");
+    let join = format!("jr:{}", host.room);
+    let at = |subnet: u16, port: u16| {
+        SocketAddr::from((std::net::Ipv6Addr::new(0x2001, 0xdb8, 1, subnet, 0, 0, 0, 1), port))
+    };
+    (0..20_000).for_each(|n| world.datagram(0, at(0, 1024 + n), join.as_bytes()));
+    let before = world.messages;
+    world.datagram(0, at(0x100, 7), join.as_bytes());
+    assert!(world.messages > before, "it is passed on");
+}

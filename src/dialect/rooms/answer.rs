@@ -109,6 +109,12 @@ pub enum Answer<'a> {
 }
 
 impl Answer<'_> {
+    /// The ID in an answer that says who somebody is, as it is written.
+    pub fn own_id(text: &[u8]) -> Option<Id> {
+        let id = text.strip_prefix(b"rID:")?.split(|byte| *byte == b':').next()?;
+        u64::from_str_radix(std::str::from_utf8(id).ok()?, 16).ok().map(Id)
+    }
+
     /// Appends the answer.
     pub fn write(self, bytes: &mut Vec<u8>) {
         match self {

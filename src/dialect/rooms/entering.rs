@@ -34,10 +34,16 @@ impl Rooms {
         // Somebody else may have moved a room of his own to where the sender is.
         let is_led_here = there.is_some_and(|host| host.is_host && host.has_moved_unproved());
         let before = there.map(|peer| (peer.id, peer.is_host));
+        let mut may_be_anothers = is_led_here;
         if let Some((id, true)) = before
             && !is_led_here
         {
-            return self.host_again(turn, id, name, &options);
+            let is_unproved = there.is_some_and(|host| !host.has_shown_key());
+            match self.host_again(turn, id, &name, &options) {
+                // Somebody else may have opened that one in the sender's name.
+                Err(Reason::BadRequest) if is_unproved => may_be_anothers = true,
+                done => return done,
+            }
         }
         if matches!(self.departures.just_now(turn.instant(), turn.from), Some((_, How::Closed))) {
             return Ok(());
@@ -50,7 +56,7 @@ impl Rooms {
             turn.bound = Refusal::Data;
             return Err(Reason::Limit);
         }
-        let made = match has_much || is_led_here || self.needs_key_to_leave(turn) {
+        let made = match has_much || may_be_anothers || self.needs_key_to_leave(turn) {
             true if self.stopping => Err(Reason::Busy),
             true => Err(Reason::Limit),
             false => self.make_place(turn, None, false),
@@ -269,7 +275,7 @@ impl Rooms {
         let (is_kept, is_here) = (peer.is_kept, peer.endpoint == turn.from);
         let in_the_way = if is_here { None } else { self.may_relocate(turn, id, has_key)? };
         if is_kept && has_key {
-            self.take_back(turn, id)?;
+            self.take_back(turn, id, is_here)?;
         }
         let peer = self.table.peer(id).ok_or(Reason::NoRoom)?;
         if is_here {
@@ -289,7 +295,13 @@ impl Rooms {
             self.relocate(turn, id, key);
             self.note_lan(turn, id, options);
             self.answer_place(turn, id);
-            self.tell_new_endpoint(turn, id);
+            if is_kept && !is_host {
+                self.forget_ends(id);
+                self.introduce(turn.cx, id);
+                self.introduce_to_others(turn.cx, id);
+            } else {
+                self.tell_new_endpoint(turn, id);
+            }
             // What was said meanwhile has gone to where it was.
             let renamed = self.table.room(room).and_then(|room| room.renamed);
             if !is_host && renamed.is_some_and(|renamed| renamed >= heard) {
@@ -348,12 +360,13 @@ impl Rooms {
             self.log_families(turn, old);
             return Err(Reason::Family);
         }
-        if !is_host && self.is_barred(room, turn.from) {
+        if !is_host && self.is_kicked_out(room, (turn.from, id)) {
             return Err(Reason::Kicked);
         }
         // Somebody else may send this with the key of a place of his own.
         let other = self.table.peer_at(turn.from);
-        if other.is_some_and(|other| other.signs || other.is_host && other.proved) {
+        let is_needed = other.is_some_and(|other| other.signs || other.is_host && other.proved);
+        if is_needed || self.signs_elsewhere(turn) {
             return Err(Reason::BadRequest);
         }
         if network(old.ip()) == network(turn.from.ip()) {

@@ -12,23 +12,32 @@ use super::{Id, Rooms, Turn};
 use crate::prefixes::network;
 
 impl Rooms {
-    /// Who has given up a place that is kept has never said so, or thinks better of it.
-    pub(super) fn take_back(&mut self, turn: &mut Turn<'_, '_>, id: Id) -> Result<(), Reason> {
+    /// Who has given up a place that is kept has never said so, or thinks better of it. Who is where it was by now
+    /// matters only to one that is there still.
+    pub(super) fn take_back(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        id: Id,
+        is_here: bool,
+    ) -> Result<(), Reason> {
         let Some(peer) = self.table.peer(id) else { return Err(Reason::NoRoom) };
         let (room, endpoint, is_host) = (peer.room, peer.endpoint, peer.is_host);
-        let other = self.table.peer_at(endpoint);
+        let other = self.table.peer_at(endpoint).filter(|_| is_here);
         // Somebody else may send this with the key of a place of his own, which he has put there himself.
-        if other.is_some_and(|other| other.proved && (other.signs || other.is_host)) {
+        let is_needed = other.is_some_and(|other| other.proved && (other.signs || other.is_host));
+        if is_needed || is_here && self.signs_elsewhere(turn) {
             return Err(Reason::BadRequest);
         }
         let other = other.map(|other| other.id);
         if !is_host {
-            self.make_place_again(turn, room)?;
+            self.make_place_again(turn, (room, id))?;
         }
         if let Some(other) = other {
             self.end(turn.cx, other, Why::Elsewhere);
         }
-        self.departures.forget(endpoint);
+        if is_here {
+            self.departures.forget(endpoint);
+        }
         if is_host {
             self.table.stop_closing(room);
             if self.lines.says(turn.cx.now, endpoint.ip()) {
@@ -40,16 +49,22 @@ impl Rooms {
             }
         } else {
             self.table.restore_peer(id);
-            self.introduce(turn.cx, id);
-            self.introduce_to_others(turn.cx, id);
+            if is_here {
+                self.introduce(turn.cx, id);
+                self.introduce_to_others(turn.cx, id);
+            }
         }
         Ok(())
     }
 
     /// Makes place in its room for a client whose place is kept. It is still counted everywhere else.
-    fn make_place_again(&mut self, turn: &mut Turn<'_, '_>, room: Id) -> Result<(), Reason> {
+    fn make_place_again(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        (room, id): (Id, Id),
+    ) -> Result<(), Reason> {
         self.table.room(room).ok_or(Reason::NoRoom)?;
-        if self.is_barred(room, turn.from) {
+        if self.is_kicked_out(room, (turn.from, id)) {
             return Err(Reason::Kicked);
         }
         let in_the_way = self.in_the_way_there(turn, room, Duration::ZERO)?;
@@ -60,6 +75,12 @@ impl Rooms {
             self.end(turn.cx, other, Why::Evicted);
         }
         Ok(())
+    }
+
+    /// Whether a client of a room may not be at this endpoint, but for a neighbour who was kicked: those who are in
+    /// stay in, and their NATs may give them other ports.
+    pub(super) fn is_kicked_out(&self, room: Id, (at, id): (SocketAddr, Id)) -> bool {
+        self.table.is_kicked_out(&self.config.public_ips, room, (at, id))
     }
 
     /// Whether somebody was kicked, and not out of a room that others have led it into.

@@ -281,7 +281,7 @@ impl Rooms {
     fn place(&self, turn: &Turn<'_, '_>) -> Result<&Peer, Reason> {
         match turn.sender.and_then(|id| self.table.peer(id)) {
             Some(peer) => Ok(peer),
-            None if self.is_kicked(turn.from) => Err(Reason::Kicked),
+            None if self.is_kicked(turn.from) && !self.has_left(turn) => Err(Reason::Kicked),
             None => Err(Reason::NoRoom),
         }
     }

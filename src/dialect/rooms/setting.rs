@@ -30,11 +30,16 @@ impl Rooms {
         &mut self,
         turn: &mut Turn<'_, '_>,
         host: Id,
-        name: String,
+        name: &str,
         options: &Options,
     ) -> Result<(), Reason> {
         let peer = self.table.peer(host).ok_or(Reason::NoRoom)?;
         let room = self.table.room(peer.room).ok_or(Reason::NoRoom)?;
+        // One that was opened with a password is not the sender's own if he does not know that.
+        let has_other_word = options.password.is_none() && room.access.has_password();
+        if has_other_word && !peer.has_shown_key() {
+            return Err(Reason::BadRequest);
+        }
         let is_of_game = options.game.is_empty() || room.game == turn.game(options);
         let is_there = options.lan.is_empty() || *peer.lan == *options.lan;
         if !is_of_game || !is_there || !room.is_as(options) {
@@ -49,7 +54,7 @@ impl Rooms {
         }
         self.answer_place(turn, host);
         if is_other && may_be {
-            self.give_name(turn, id, name);
+            self.give_name(turn, id, name.to_owned());
         }
         Ok(())
     }

@@ -404,7 +404,9 @@ impl Table {
         peer.reached = Vec::new();
         (peer.signed_ka, peer.lives_by_key) = (None, false);
         peer.since = now;
-        self.at.remove(&old);
+        if self.at.get(&old) == Some(&id) {
+            self.at.remove(&old);
+        }
         self.at.insert(endpoint, id);
         self.by_source.remove(old.ip(), &id);
         self.by_source.add(endpoint.ip(), id);

@@ -55,7 +55,7 @@ impl ForwardingEntry {
 }
 
 /// All of them, until they have been silent for as long as who is in a room may be. Those who may be forged push out
-/// none who has shown a key.
+/// none who has shown a key, be it that of a place which is left by now.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::dialect::rooms) struct ForwardingTable {
     proved: Timers<SocketAddr, ForwardingEntry>,
@@ -101,7 +101,7 @@ impl ForwardingTable {
 
     pub(super) fn set(&mut self, now: Instant, at: SocketAddr, entry: ForwardingEntry) {
         self.remove(at);
-        let is_proved = entry.held.is_some_and(|held| held.proved);
+        let is_proved = entry.held.is_some_and(|held| held.proved) || entry.left.is_some();
         let all = if is_proved { &mut self.proved } else { &mut self.others };
         let too_much = if all.len() >= bounds::LEADS { all.take() } else { None };
         all.arm_with(now, at, entry);

@@ -28,6 +28,7 @@ use self::message::Message;
 pub(super) use self::message::{Held, Known};
 pub(super) use self::passing::give_back;
 use super::field::Id;
+use super::message::Answer;
 use super::table::Told;
 use super::{Context, Name, Rooms, Via};
 use crate::clock::{Instant, earliest};
@@ -35,9 +36,9 @@ use crate::cluster::{NodeId, Whom};
 use crate::dialect::Keeping;
 use crate::dialect::forgeable::Forgeable;
 use crate::dialect::replication::{Replication, ToTell, Update};
-use crate::limits::cluster as bounds;
+use crate::limits::{self, cluster as bounds};
 use crate::state;
-use crate::timers::LogThrottle;
+use crate::timers::{LogThrottle, Timers};
 
 #[cfg(doc)]
 use crate::dialect::route::Route;
@@ -51,6 +52,9 @@ mod passing;
 pub(super) struct Nodes {
     replication: Replication<Id>,
     forwarding: ForwardingTable,
+    /// The nodes that have told somebody of a place with this ID lately, which may be an offer. What others ask for in
+    /// his name changes nothing of it.
+    shown: Timers<Id, NodeId>,
     /// How many requests are passed on of those who may be forged.
     forgeable: Forgeable,
     unreadable: LogThrottle,
@@ -61,6 +65,7 @@ impl Nodes {
         Self {
             replication: Replication::default(),
             forwarding: ForwardingTable::new(silence),
+            shown: Timers::new(limits::OFFER),
             forgeable: Forgeable::default(),
             unreadable: LogThrottle::default(),
         }
@@ -82,15 +87,25 @@ impl Nodes {
         &self.forwarding
     }
 
+    /// Another node has somebody told something, perhaps of a place there.
+    fn note_shown(&mut self, now: Instant, node: NodeId, text: &[u8]) {
+        let Some(id) = Answer::own_id(text) else { return };
+        if self.shown.len() >= bounds::LEADS {
+            self.shown.take();
+        }
+        self.shown.arm_with(now, id, node);
+    }
+
     /// How much is kept of peers.
     pub(super) fn kept(&self, each: &mut Keeping<'_>) {
+        each("rooms: places shown by nodes", self.shown.len());
         each("rooms: forwarding", self.forwarding.len());
         each("rooms: rooms that others know", self.replication.len());
     }
 
     /// When something has to be done for other nodes.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        earliest([self.replication.next(), self.forwarding.next_wakeup()])
+        earliest([self.replication.next(), self.forwarding.next_wakeup(), self.shown.next()])
     }
 }
 
@@ -173,6 +188,7 @@ impl Rooms {
                 self.go_on(cx, node, (via, at), (&data, tried));
             }
             Message::Send { at, via, data } => {
+                self.nodes.note_shown(cx.now.instant, node, &data);
                 cx.out.udp(via, at, |bytes| bytes.extend_from_slice(&data));
             }
             Message::Place { at, held } => self.note_held(cx, node, at, held),
@@ -216,6 +232,7 @@ impl Rooms {
             self.tell_part(cx, node);
         }
         self.nodes.forwarding.on_wakeup(cx.now.instant);
+        while self.nodes.shown.take_due(cx.now.instant).is_some() {}
         self.table.sweep(cx.now.instant);
     }
 

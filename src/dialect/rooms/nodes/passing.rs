@@ -88,7 +88,8 @@ impl Rooms {
     fn node_of_peer(&self, turn: &Turn<'_, '_>, id: Id) -> Option<NodeId> {
         let is_there = |node: &NodeId| self.nodes.replication.is_there(*node);
         let has_it = self.nodes.forwarding.of(id).map(|entry| entry.node);
-        if let Some(node) = has_it.filter(is_there) {
+        let has_offered_it = self.nodes.shown.get(&id).copied();
+        if let Some(node) = has_it.or(has_offered_it).filter(is_there) {
             return Some(node);
         }
         // That of the place that it has had may be gone, and the one that it has asked since is not.
@@ -120,7 +121,9 @@ impl Rooms {
         let before = self.nodes.forwarding.get(at).copied();
         let known = before.filter(|entry| entry.node == node).and_then(|entry| entry.held);
         let is_proved = known.is_some_and(|held| held.proved);
-        if !is_proved && !self.nodes.forgeable.allow(now, at.ip()) {
+        let left = before.and_then(|entry| entry.kept(now)).map(|left| format!("rc:{}:", left.id));
+        let comes_back = left.is_some_and(|left| turn.data.starts_with(left.as_bytes()));
+        if !is_proved && !comes_back && !self.nodes.forgeable.allow(now, at.ip()) {
             return;
         }
         // It is answered there.
@@ -223,7 +226,9 @@ impl Rooms {
         let was_held = before.held.is_some();
         if held.is_none() {
             if before.node == node {
-                self.nodes.forwarding.set(cx.now.instant, at, ForwardingEntry { held, ..before });
+                // Somebody else may have given it up, and it is kept there for the one who has its key.
+                let entry = before.moved(cx.now.instant, node, None);
+                self.nodes.forwarding.set(cx.now.instant, at, entry);
             }
             return;
         }

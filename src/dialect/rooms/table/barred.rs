@@ -13,9 +13,26 @@ impl Table {
         id: Id,
         from: SocketAddr,
     ) -> bool {
-        let Some(room) = self.room(id) else { return false };
+        let keeps_out = self.room(id).is_some_and(|room| room.access.keeps_out(from, None));
+        keeps_out || self.is_barred_as_known(public_ips, id, from)
+    }
+
+    /// The same of a client of the room with this ID, which may have come there with another port.
+    pub(in crate::dialect::rooms) fn is_kicked_out(
+        &self,
+        public_ips: &PublicIps,
+        room: Id,
+        (at, id): (SocketAddr, Id),
+    ) -> bool {
+        let keeps_out = self.room(room).is_some_and(|room| room.access.keeps_out_member(at, &id));
+        keeps_out || self.is_barred_as_known(public_ips, room, at)
+    }
+
+    /// Whether all are kept out that have the address by which the host knows who is at this endpoint.
+    fn is_barred_as_known(&self, public_ips: &PublicIps, id: Id, from: SocketAddr) -> bool {
         let known_as = self.known_as(public_ips, id, from).map(Ban::everybody_at);
-        room.access.keeps_out(from, None) || known_as.is_some_and(|them| room.access.has_ban(&them))
+        let room = self.room(id);
+        known_as.is_some_and(|them| room.is_some_and(|room| room.access.has_ban(&them)))
     }
 
     /// The address by which the host of a room knows who is at this endpoint.

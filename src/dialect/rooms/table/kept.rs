@@ -37,7 +37,8 @@ impl Table {
         let Some(host) = self.peers.get_mut(&room.host) else { return };
         room.is_closing = false;
         host.is_kept = false;
-        self.at.insert(host.endpoint, host.id);
+        // Somebody else may be there: it comes from elsewhere then.
+        self.at.entry(host.endpoint).or_insert(host.id);
         self.list(id);
         self.closing.cancel(&id);
     }
@@ -56,7 +57,7 @@ impl Table {
         self.kept.arm(now, id);
     }
 
-    /// A client has its place again, as if it had just come. Nobody may be where it is.
+    /// A client has its place again, as if it had just come. If somebody is where it was it comes from elsewhere.
     pub(in crate::dialect::rooms) fn restore_peer(&mut self, id: Id) {
         let Some(client) = self.peers.get_mut(&id) else { return };
         let room = client.room;
@@ -66,7 +67,7 @@ impl Table {
         (client.is_kept, client.is_unsaid) = (false, false);
         (client.status, client.ended) = (Status::Joining, None);
         (client.told, client.knows_host) = (false, true);
-        self.at.insert(client.endpoint, id);
+        self.at.entry(client.endpoint).or_insert(id);
         self.enter(room, id);
         self.kept.cancel(&id);
     }

@@ -28,6 +28,26 @@ fn a_room_has_as_many_places_as_its_host_says() {
     }
 }
 
+/// A NAT may give it another port at any time.
+#[test]
+fn who_was_not_kicked_comes_back_from_the_address_of_one_who_was() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    let at = |port| SocketAddr::new(peer(2).ip(), port);
+    let [one, other] = [1, 2].map(|port| world.join(at(port), &host));
+    world.answer(host.at, &host.signed(&format!("kc:id:{}", one.id)));
+    let moved = Place::of(at(3), &world.ask(at(3), &other.rc()));
+    assert_eq!((&moved.id, &moved.room), (&other.id, &host.room));
+    world.prove(&moved);
+    // Nor may others give its place up for it.
+    world.answer(at(3), "lr");
+    world.pass_secs(2);
+    world.prove(&moved);
+    assert_eq!(world.answer(at(3), "ka"), "ka");
+    assert_eq!(world.answer(at(1), &one.rc()), "er:rc:noroom");
+    assert_eq!(world.answer(at(4), &format!("jr:{}", host.room)), "er:jr:kicked");
+}
+
 /// Who shares an address with others is not put out of a small room for somebody else.
 #[test]
 fn nobody_who_has_shown_a_key_makes_place_in_a_room_of_its_own_size() {

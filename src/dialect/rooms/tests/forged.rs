@@ -246,11 +246,53 @@ fn a_place_that_is_kept_where_another_uses_its_key_is_not_taken_back_there() {
         assert_eq!(world.answer(at, &victim.signed("ka")), "ka");
         for key in [&own, &moved] {
             assert_eq!(world.answer(at, &key.rc()), "er:rc:badrequest");
-            assert_eq!(world.answer(peer(32), &key.rc()), "er:rc:badrequest", "nor from elsewhere");
         }
+        // From elsewhere it comes back, and touches nobody there.
+        assert_eq!(Place::of(peer(32), &world.ask(peer(32), &moved.rc())).id, own.id);
         assert_eq!(world.answer(at, &victim.signed("ka")), "ka", "{is_host}");
         let there = world.rooms.table.peer_at(at).unwrap();
         assert_eq!(there.id.to_string(), victim.id);
+    }
+}
+
+#[test]
+fn who_comes_back_from_elsewhere_ends_nobody_where_it_was() {
+    let (mut world, host, client) = World::introduced();
+    let other = world.host(peer(30), "other");
+    world.answer(client.at, "lr");
+    world.pass(limits::LATE_COPY);
+    // The NAT has given the port to somebody else.
+    let neighbour = world.join(client.at, &other);
+    world.pass_secs(2);
+    let sent = world.send(peer(40), client.rc().as_bytes());
+    let back = Place::of(peer(40), &sent.to(peer(40)));
+    assert_eq!((&back.id, &back.room), (&client.id, &host.room));
+    let comes = format!("cj:{}:{}:40000", client.id, peer(40).ip());
+    assert_eq!(sent.to(host.at), [comes]);
+    world.prove(&back);
+    assert_eq!(world.answer(back.at, "ka"), "ka");
+    assert_eq!(world.answer(neighbour.at, "ka"), "ka");
+    assert_eq!(world.pass_secs(2).to(other.at), [""; 0]);
+}
+
+#[test]
+fn a_room_that_others_have_opened_for_somebody_keeps_it_from_none_of_its_own() {
+    for forged in ["rh:x:max=2:password=owl", "rh:x:max=2", "rh:x:password=owl:mesh"] {
+        let mut world = World::new();
+        let at = peer(1);
+        let others = Place::of(at, &world.ask(at, forged));
+        for request in ["rh:Mine:max=8", "rh:Mine:max=8:lan=192.168.1.2%3A7"] {
+            let mine = Place::of(at, &world.ask(at, request));
+            assert_ne!(mine.room, others.room);
+            assert_eq!(Place::of(at, &world.ask(at, request)).key, mine.key, "asked again");
+        }
+        if forged.contains("password") {
+            assert_ne!(Place::of(at, &world.ask(at, "rh:Mine")).room, others.room);
+        }
+        let mine = Place::of(at, &world.ask(at, "rh:Mine:max=8"));
+        world.prove(&mine);
+        assert_eq!(world.answer(at, &mine.signed("ka")), "ka");
+        assert!(world.listed().starts_with(&format!("rl:{},Mine,open", mine.room)));
     }
 }
 
