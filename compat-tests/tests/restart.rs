@@ -60,6 +60,27 @@ fn nobody_is_refused_while_the_server_is_restarted() {
     });
 }
 
+/// A service manager may have made more room than the server may ask for.
+#[test]
+fn a_socket_that_was_handed_over_keeps_its_large_buffer() {
+    use nix::sys::socket::{setsockopt, sockopt};
+    let (tcp, udp) = sockets();
+    if setsockopt(&udp, sockopt::RcvBufForce, &(16 << 20)).is_err() {
+        return compat_tests::skipped::note("only root can make buffers that large");
+    }
+    let size = || socket2::SockRef::from(&udp).recv_buffer_size().expect("its size");
+    let before = size();
+    let _server = Master::watch(activated(&tcp, Some(&udp)));
+    assert_eq!(size(), before);
+    // One that is small is made larger.
+    let (tcp, udp) = sockets();
+    let size = || socket2::SockRef::from(&udp).recv_buffer_size().expect("its size");
+    socket2::SockRef::from(&udp).set_recv_buffer_size(8 << 10).expect("a small one");
+    let before = size();
+    let _server = Master::watch(activated(&tcp, Some(&udp)));
+    assert!(size() > 4 * before, "{} of {before}", size());
+}
+
 #[test]
 fn options_that_sockets_handed_over_make_void_are_named() {
     let (tcp, udp) = sockets();

@@ -458,6 +458,29 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_at_one_listener_keeps_nobody_from_coming_in_by_another() {
+        let (listeners, addrs): (Vec<_>, Vec<_>) = (0..2)
+            .map(|_| {
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+                listener.set_nonblocking(true).unwrap();
+                let addr = listener.local_addr().unwrap();
+                (mio::net::TcpListener::from_std(listener), addr)
+            })
+            .unzip();
+        let connect = |n: usize| std::net::TcpStream::connect(addrs[n]).unwrap();
+        let flood: Vec<_> = (0..20).map(|_| connect(0)).collect();
+        let honest = connect(1);
+        let mut connections = Connections::new(listeners, limits::GHOST, Limits::default());
+        let mut came = || match connections.accept(Instant::default(), |_| false) {
+            accepting::Accept::New(_, peer) => peer,
+            _ => panic!("somebody is there"),
+        };
+        let first = [came(), came()];
+        assert!(first.contains(&honest.local_addr().unwrap()));
+        assert_eq!((0..19).map(|_| came()).count(), flood.len() - 1, "and the others");
+    }
+
+    #[test]
     fn who_is_parked_hinders_nobody_and_has_its_turn_again() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut connections = Connections::new(Vec::new(), limits::GHOST, Limits::default());

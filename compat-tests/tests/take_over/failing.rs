@@ -293,6 +293,56 @@ fn a_process_of_another_user_gets_nothing() {
     assert!(answers(&raw::connect(at, loopback())));
 }
 
+/// Whoever is on the machine may ask, and ask again.
+#[test]
+fn who_asks_all_the_time_and_may_not_holds_nobody_up() {
+    if !nix::unistd::geteuid().is_root() {
+        return compat_tests::skipped::note("only root can start a process of another user");
+    }
+    const NOBODY: u32 = 65_534;
+    let (master, at) = at_own_address(&[]);
+    let script = "import socket, sys
+name = chr(0) + 'punchd/' + sys.argv[1]
+while True:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as one: one.connect(name)
+    except OSError: pass";
+    let strangers: Vec<_> = (0..4)
+        .map(|_| {
+            let mut command = Command::new("python3");
+            std::os::unix::process::CommandExt::uid(&mut command, NOBODY);
+            command.args(["-c", script, &at.to_string()]).spawn().unwrap()
+        })
+        .collect();
+    master.wait_for_log(&format!("of user {NOBODY} wants to take over and may not"));
+    let start = Instant::now();
+    for _ in 0..20 {
+        assert!(answers(&raw::connect(at, loopback())));
+    }
+    println!("20 answers in {:?}", start.elapsed());
+    for mut stranger in strangers {
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+}
+
+/// Who was started to take over and ends does not end the take-over by another one.
+#[test]
+fn another_process_takes_over_whatever_becomes_of_the_one_that_was_started() {
+    let program = Program::new();
+    let ip = loopback();
+    let mut command = Command::new(program.path());
+    command.args(["--bind", &ip.to_string(), "--port", "0"]);
+    let masters = Masters::spawn(command);
+    program.is_script("sleep 1");
+    masters.ask();
+    masters.wait_for_log("is started, to take over");
+    let fake = Fake::ask(SocketAddr::new(ip, masters.addr().port()));
+    masters.wait_for_log("does not take over: it has ended");
+    fake.is_ready();
+    fake.hear_until("\"Connected\"");
+}
+
 /// systemd takes the end of a service's main process for that of the service, if it is told of no other one.
 #[test]
 fn the_main_process_of_a_service_that_tells_nothing_goes_on() {
