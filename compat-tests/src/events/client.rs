@@ -45,6 +45,8 @@ pub struct EventClient {
     heard: Instant,
     /// When it was asked last whether it is there, and by which request.
     asked: Option<(Instant, u64)>,
+    /// How it is looked whether it is there while an answer is waited for.
+    looks: Option<(Duration, Duration)>,
 }
 
 impl fmt::Debug for EventClient {
@@ -89,6 +91,7 @@ impl EventClient {
             patience: patience.min(OF_SERVER),
             heard: Instant::now(),
             asked: None,
+            looks: None,
             last_id: 0,
             login: None,
             passes: VecDeque::new(),
@@ -130,6 +133,12 @@ impl EventClient {
                 false
             }
         }
+    }
+
+    /// From now on no answer is waited for, not that of a peer either, once [`Self::is_silent`] says so of these
+    /// times: for who has another server to go on to.
+    pub fn give_up_silent(&mut self, quiet: Duration, within: Duration) {
+        self.looks = Some((quiet, within));
     }
 
     /// Takes care of what has come; passes wait until they are asked for. False: the connection is broken, which
@@ -430,12 +439,17 @@ impl EventClient {
             if let Some(answer) = self.answers.remove(&id) {
                 return Ok(answer);
             }
-            match self.turn(deadline) {
-                Ok(true) if self.is_over(deadline) && !self.answers.contains_key(&id) => {
-                    return Err(EventError::NoAnswer(within));
+            let look = self.looks.map(|(quiet, _)| Instant::now() + quiet);
+            match self.turn(look.map_or(deadline, |look| look.min(deadline))) {
+                Ok(_) if self.answers.contains_key(&id) => {}
+                Ok(_) if self.is_over(deadline) => return Err(EventError::NoAnswer(within)),
+                Ok(_) => {
+                    if let Some((quiet, silent)) = self.looks
+                        && self.is_silent(quiet, silent)
+                    {
+                        return Err(EventError::NoAnswer(silent));
+                    }
                 }
-                Ok(true) => {}
-                Ok(false) => return Err(EventError::NoAnswer(within)),
                 Err(EventError::Closed(server)) => return Err(self.why_closed(server)),
                 Err(error) => return Err(error),
             }

@@ -14,7 +14,7 @@ use compat_tests::events::{Arrival, EventClient, EventError, Introduction, Joine
 use compat_tests::shown;
 use serde_json::{Value, json};
 
-use self::account::{Account, Home, is_lost};
+use self::account::{Account, Home, is_dead, is_lost};
 use crate::causes::advice;
 use crate::common::{local_ip, printable, say, seconds, through, typed};
 use crate::masters::{Named, SILENT};
@@ -421,7 +421,9 @@ impl Session {
         };
         match done {
             Err(EventError::Refused(fault)) => self.fail(format_args!("refused: {fault}")),
-            Err(error) if is_lost(&error) || self.has_silent_master() => {
+            Err(error)
+                if is_lost(&error) || self.account.masters.are_several() && is_dead(&error) =>
+            {
                 self.come_back(error)?;
                 self.fail(format_args!(
                     "not done, as the connection was lost: {}",

@@ -9,9 +9,9 @@ use compat_tests::events::{EventClient, EventError, Login, Tls};
 use compat_tests::shown::printable;
 use serde_json::{Value, json};
 
-use super::Session;
+use super::{LOOK_EVERY, Session};
 use crate::common::{any_towards, say};
-use crate::masters::Masters;
+use crate::masters::{Masters, SILENT};
 
 /// How long it is tried to come back.
 const BACK_WITHIN: Duration = Duration::from_secs(20);
@@ -71,6 +71,9 @@ impl Account {
         if self.is_web {
             client.become_web()?;
         }
+        if masters.are_several() {
+            client.give_up_silent(LOOK_EVERY, SILENT);
+        }
         client.on_request("echo", |request| Ok(request.data.clone()));
         let login = client.resume(&self.id, &self.game, self.key.as_deref(), secret)?;
         Ok((client, login))
@@ -121,7 +124,7 @@ pub(super) fn is_lost(error: &EventError) -> bool {
 }
 
 /// Whether the server is not there, or says nothing.
-fn is_dead(error: &EventError) -> bool {
+pub(super) fn is_dead(error: &EventError) -> bool {
     is_lost(error) || matches!(error, EventError::NoAnswer(_))
 }
 

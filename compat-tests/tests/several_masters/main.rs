@@ -3,18 +3,19 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
-use std::net::{SocketAddr, UdpSocket};
+mod events;
+mod natpunch;
+
+use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use compat_tests::events::EventClient;
 use compat_tests::folder::Folder;
 use compat_tests::gmnet::{Client, ClientConfig, Host, HostConfig, Lobby, Query};
 use compat_tests::master::{Master, loopback};
 use compat_tests::running::Running;
 use compat_tests::skipped;
 use nix::sys::signal::Signal;
-use serde_json::json;
 
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -201,57 +202,6 @@ fn a_room_is_open_at_the_next_and_its_players_are_back() {
     assert!(said.contains("2/65  My room  map=a"), "{said}");
 }
 
-#[test]
-fn a_peer_of_events_is_at_the_next_with_its_room() {
-    for dies in [true, false] {
-        let (one, other, both) = two();
-        let wait = ["--do", "wait 60", "--master", &both];
-        let create = ["events", "--id", "a", "--do", "create \"My room\" 4 map=a"];
-        let host = start(&[&create[..], &wait].concat());
-        host.lines_to("made the room");
-        let client = ["events", "--id", "b", "--do", "join \"My room\""];
-        let client = start(&[&client[..], &wait].concat());
-        client.lines_to("in the room");
-        let mut one = Some(one);
-        let end = || match dies {
-            true => one.take().expect("the first").crash(),
-            false => one.iter().for_each(hush),
-        };
-        is_back(&host, end, "made the room");
-        client.lines_to("logged in again as b");
-        client.lines_to("in the room");
-        let at = other.addr().to_string();
-        let (_, said) = output(&["events", "--id", "c", "--master", &at, "--do", "rooms"]);
-        assert!(said.contains("2/4"), "{said}");
-        one.iter().for_each(wake);
-    }
-}
-
-/// Who knocks at somebody that does not answer sees that the server is gone all the same.
-#[test]
-fn a_peer_of_events_that_knocks_is_at_the_next_as_soon() {
-    for dies in [true, false] {
-        let (one, other, both) = two();
-        let create = ["events", "--id", "a", "--do", "create \"My room\""];
-        let host = start(&[&create[..], &["--do", "wait 60", "--master", &both]].concat());
-        host.lines_to("made the room");
-        let mut mute = EventClient::connect(one.addr(), None).expect("a connection");
-        mute.login("b", "").expect("a login");
-        let socket = UdpSocket::bind((loopback(), 0)).expect("a socket");
-        mute.udp_endpoint(&socket, WAIT).expect("its endpoint");
-        mute.quick_join(json!({})).expect("a place");
-        host.lines_to("knocking at b");
-        let mut one = Some(one);
-        let end = || match dies {
-            true => one.take().expect("the first").crash(),
-            false => one.iter().for_each(hush),
-        };
-        is_back(&host, end, "made the room");
-        assert!(other.log().contains("\"a\""), "{}", other.log());
-        one.iter().for_each(wake);
-    }
-}
-
 /// Where no other server is there either, the first one that answers again has the place still.
 #[test]
 fn who_was_not_heard_for_a_while_has_the_same_place_again() {
@@ -276,16 +226,6 @@ fn who_was_not_heard_for_a_while_has_the_same_place_again() {
     let said = client.lines_to(&format!("is there again, knocking, at the master server {at}"));
     assert!(!said.iter().any(|line| line.contains("has gone")), "{said:?}");
     peer.lines_to("logged in again as a, in the place from before");
-}
-
-#[test]
-fn a_lobby_of_natpunch_is_opened_at_the_next() {
-    let (one, other, both) = two();
-    let host = start(&["natpunch", "--master", &both, "create", "My lobby", "4"]);
-    host.lines_to("created");
-    is_back(&host, || one.crash(), "created");
-    let (out, said) = output(&["natpunch", "--master", &other.addr().to_string(), "list"]);
-    assert!(out.status.success() && said.contains("My lobby"), "{said}");
 }
 
 /// A name that has several addresses is as good as several names.
