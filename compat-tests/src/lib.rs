@@ -7,6 +7,7 @@
 //! - [`bounded`]: reading with an end, whatever the other side does.
 //! - [`browser`]: a real browser without a screen, and what is in a page.
 //! - [`company`]: players of every dialect, for what a server shows of them.
+//! - [`datagrams`]: reading them, over what systems say in the place of one.
 //! - [`master`]: starts the built `punchd`, or points at a running server (`PUNCH_MASTER`).
 //! - [`failing`]: players of rooms who do not get through, for each reason.
 //! - [`folder`]: a place for the files of a test.
@@ -42,6 +43,7 @@ pub mod bounded;
 pub mod browser;
 #[cfg(target_os = "linux")]
 pub mod company;
+pub mod datagrams;
 pub mod events;
 #[cfg(target_os = "linux")]
 pub mod failing;

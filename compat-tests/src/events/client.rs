@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::error::{EventError, Fault};
 use super::link::{Link, PATIENCE, Tls};
 use super::told::{Arrival, Introduction, Login, Pass, Request};
+use crate::datagrams;
 use crate::nat;
 use crate::shown::quoted;
 
@@ -373,25 +374,18 @@ impl EventClient {
             |source| EventError::Socket { doing: "ask for the endpoint", with: server, source };
         let token = self.login.as_ref().map_or("", |login| login.udp_token.as_str());
         let deadline = Instant::now() + within;
-        socket.set_read_timeout(Some(TOKEN_GAP)).map_err(failed)?;
         nat::show(server, |to, data| {
             // It only helps; if it is lost that is as if it had never been there.
             let _ = socket.send_to(data, to);
         });
-        let mut buffer = [0; 512];
         while Instant::now() < deadline {
             socket.send_to(format!("udp:{token}").as_bytes(), server).map_err(failed)?;
             let next = Instant::now() + TOKEN_GAP;
-            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-                let answer = std::str::from_utf8(buffer.get(..length).unwrap_or_default());
-                if from == server
-                    && let Some(endpoint) = answer.ok().and_then(endpoint)
-                {
-                    return Ok(endpoint);
-                }
-                if Instant::now() >= next {
-                    break;
-                }
+            let told = datagrams::receive_paced(socket, next, |data, from| {
+                endpoint(std::str::from_utf8(data).ok().filter(|_| from == server)?)
+            });
+            if let Some(endpoint) = told {
+                return Ok(endpoint);
             }
         }
         Err(EventError::NoAnswer(within))

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::Introduction;
+use crate::datagrams;
 
 /// How far apart the knocks are.
 const GAP: Duration = Duration::from_millis(100);
@@ -24,8 +25,6 @@ pub fn knock(
 ) -> io::Result<Option<SocketAddr>> {
     let (knock, heard) = (format!("knock:{}", other.nonce), format!("heard:{}", other.nonce));
     let deadline = Instant::now() + within;
-    socket.set_read_timeout(Some(GAP))?;
-    let mut buffer = [0; 2048];
     while Instant::now() < deadline {
         // The likeliest first: if the own ports count, the other side expects the first.
         let places = other.predicted.iter().chain(&other.local).chain([&other.endpoint]);
@@ -33,19 +32,56 @@ pub fn knock(
             // One that is not to be reached from here is as good as silent.
             let _ = socket.send_to(knock.as_bytes(), to);
         }
-        let next = Instant::now() + GAP;
-        while Instant::now() < next {
-            let Ok((length, from)) = socket.recv_from(&mut buffer) else { break };
-            let said = buffer.get(..length).unwrap_or_default();
+        let reached = datagrams::receive_paced(socket, Instant::now() + GAP, |said, from| {
             if said == knock.as_bytes() {
                 let _ = socket.send_to(heard.as_bytes(), from);
-            } else if said == heard.as_bytes() {
-                for _ in 0..AGAIN {
-                    let _ = socket.send_to(heard.as_bytes(), from);
-                }
-                return Ok(Some(from));
             }
+            (said == heard.as_bytes()).then_some(from)
+        });
+        if let Some(from) = reached {
+            for _ in 0..AGAIN {
+                let _ = socket.send_to(heard.as_bytes(), from);
+            }
+            return Ok(reached);
         }
     }
     Ok(None)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{setsockopt, sockopt::Ipv4RecvErr};
+
+    /// As systems tell it for each knock, where nobody is at one of the endpoints.
+    #[test]
+    fn an_endpoint_where_nobody_is_neither_hurries_nor_stops_the_knocks_at_another() {
+        let open = || UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        let at = |socket: &UdpSocket| socket.local_addr().unwrap();
+        let nobody = at(&open());
+        let (own, other) = (open(), open());
+        setsockopt(&own, Ipv4RecvErr, &true).unwrap();
+        let met = Introduction {
+            id: "b".to_owned(),
+            nonce: "n".to_owned(),
+            predicted: vec![at(&other)],
+            local: Vec::new(),
+            endpoint: nobody,
+        };
+        let answers = std::thread::spawn(move || {
+            let (start, mut knocks, mut buffer) = (Instant::now(), 0, [0; 64]);
+            loop {
+                let (_, from) = other.recv_from(&mut buffer).unwrap();
+                knocks += 1;
+                if start.elapsed() >= GAP * 5 {
+                    other.send_to(b"heard:n", from).unwrap();
+                    return knocks;
+                }
+            }
+        });
+        let reached = knock(&own, &met, Duration::from_secs(10)).unwrap();
+        assert_eq!(reached.as_ref(), met.predicted.first());
+        let knocks = answers.join().unwrap();
+        assert!(knocks <= 7, "{knocks} knocks in half a second");
+    }
 }

@@ -13,6 +13,7 @@ use super::error::Error;
 use super::line::{Line, Queue};
 use super::wire;
 use crate::bounded::Budget;
+use crate::datagrams::is_passing;
 use crate::nat;
 
 /// How long a GameMaker game waits for a TCP connection.
@@ -251,14 +252,13 @@ impl GameSocket {
                     let datagram = buffer.get(..len).unwrap_or_default();
                     arriving.push(Instant::now(), from, datagram);
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+                        && Instant::now() >= deadline =>
                 {
-                    if Instant::now() >= deadline {
-                        return Ok(None);
-                    }
+                    return Ok(None);
                 }
+                Err(error) if is_passing(&error) => {}
                 Err(error) => return Err(failed(error)),
             }
         }

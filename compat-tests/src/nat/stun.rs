@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use punchd::dialect::stun::message::{BINDING, Class, Id, Message, Writer, attribute};
 
 use super::Options;
+use crate::datagrams;
 
 /// How often a question is asked before it counts as not answered.
 const TRIES: u32 = 3;
@@ -192,26 +193,9 @@ impl Stun {
         within: Duration,
         mut read: impl FnMut(&[u8]) -> Option<T>,
     ) -> Result<Option<T>, Error> {
-        let deadline = Instant::now() + within;
-        let mut buffer = [0; 2048];
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(None);
-            }
-            let failed = Error::socket("hear from", self.server);
-            self.socket.set_read_timeout(Some(left)).map_err(failed)?;
-            match self.socket.recv_from(&mut buffer) {
-                Ok((length, _)) => {
-                    if let Some(found) = buffer.get(..length).and_then(&mut read) {
-                        return Ok(Some(found));
-                    }
-                }
-                // Also what an earlier packet came to: nobody is there.
-                Err(error) if is_passing(&error) => {}
-                Err(error) => return Err(Error::socket("hear from", self.server)(error)),
-            }
-        }
+        let until = Instant::now() + within;
+        datagrams::receive_until(&self.socket, until, |data, _| read(data))
+            .map_err(Error::socket("hear from", self.server))
     }
 
     fn new_id(&self) -> Id {
@@ -221,11 +205,6 @@ impl Stun {
         transaction[8..].copy_from_slice(&(b as u32).to_be_bytes());
         Id::new(transaction)
     }
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, Interrupted, TimedOut, WouldBlock};
-    matches!(error.kind(), WouldBlock | TimedOut | Interrupted | ConnectionRefused)
 }
 
 fn answer(data: &[u8], id: Id, server: SocketAddr) -> Option<Result<Answer, Error>> {

@@ -13,6 +13,7 @@ use punchd::dialect::natpunch::message::{
 };
 
 use super::{Error, Event, Peer};
+use crate::datagrams::is_passing;
 use crate::nat;
 
 /// How long one try to register waits for its answer, as the original.
@@ -468,11 +469,6 @@ impl Client {
             Err(error) => Err(failed(error)),
         }
     }
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, Interrupted, TimedOut, WouldBlock};
-    matches!(error.kind(), WouldBlock | TimedOut | Interrupted | ConnectionRefused)
 }
 
 /// The endpoint of a socket when it talks to the server, as this machine sees it.

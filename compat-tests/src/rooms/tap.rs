@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use rusty_enet::{MTU_MAX, PacketReceived, Socket, SocketOptions};
 
+use crate::datagrams::is_passing;
+
 /// What peers knock with; any datagram would do.
 pub(super) const KNOCK: &[u8] = b"knock knock";
 
@@ -101,6 +103,7 @@ impl Socket for Tap {
             let (len, from) = match self.socket.recv_from(buffer) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if is_passing(&error) => continue,
                 Err(error) => return Err(error),
             };
             if from == self.master {

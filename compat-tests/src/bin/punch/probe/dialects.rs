@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use compat_tests::bounded::{Timed, line};
+use compat_tests::datagrams::receive_until;
 use compat_tests::gmnet::wire::DEFAULT_PORT;
 use compat_tests::natpunch::{self, Admission, Client};
 use compat_tests::shown::{quoted, sentence};
@@ -190,31 +191,11 @@ fn ask_for_room(probe: &Probe, shown: Option<&str>) -> std::io::Result<Option<Ve
     let patience = (probe.patience() / TRIES).max(Duration::from_millis(1));
     for _ in 0..TRIES {
         socket.send_to(&request, probe.master)?;
-        if let Some(answer) = receive(&socket, probe.master, patience)? {
-            return Ok(Some(answer));
-        }
-    }
-    Ok(None)
-}
-
-/// The next datagram of the server, if it comes in time.
-fn receive(
-    socket: &UdpSocket,
-    from: SocketAddr,
-    within: Duration,
-) -> std::io::Result<Option<Vec<u8>>> {
-    use ErrorKind::{ConnectionRefused, TimedOut, WouldBlock};
-    let deadline = Instant::now() + within;
-    let mut buffer = [0; 2048];
-    while let Some(left) = deadline.checked_duration_since(Instant::now()) {
-        socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-        match socket.recv_from(&mut buffer) {
-            Ok((len, sender)) if sender == from => {
-                return Ok(Some(buffer.get(..len).unwrap_or_default().to_vec()));
-            }
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), WouldBlock | TimedOut | ConnectionRefused) => {}
-            Err(error) => return Err(error),
+        let answer = receive_until(&socket, Instant::now() + patience, |data, from| {
+            (from == probe.master).then(|| data.to_vec())
+        })?;
+        if answer.is_some() {
+            return Ok(answer);
         }
     }
     Ok(None)
