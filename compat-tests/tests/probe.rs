@@ -305,6 +305,11 @@ struct Firewall {
 
 impl Firewall {
     fn before(server: SocketAddr, tcp: bool, udp: bool) -> Self {
+        Self::sending_from("127.0.0.1", server, tcp, udp)
+    }
+
+    /// The same where datagrams leave by this address, and connections by 127.0.0.1.
+    fn sending_from(from: &'static str, server: SocketAddr, tcp: bool, udp: bool) -> Self {
         let addr = SocketAddr::new(loopback(), server.port());
         if tcp {
             let listener = TcpListener::bind(addr).expect("the same port");
@@ -312,7 +317,7 @@ impl Firewall {
         }
         if udp {
             let socket = UdpSocket::bind(addr).expect("the same port");
-            std::thread::spawn(move || forward(&Arc::new(socket), server));
+            std::thread::spawn(move || forward(&Arc::new(socket), from, server));
         }
         Self { addr }
     }
@@ -329,12 +334,12 @@ fn pipe(client: TcpStream, server: SocketAddr) {
     }
 }
 
-fn forward(inside: &Arc<UdpSocket>, server: SocketAddr) {
+fn forward(inside: &Arc<UdpSocket>, from: &str, server: SocketAddr) {
     let mut outside: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut buffer = [0; 2048];
     while let Ok((len, client)) = inside.recv_from(&mut buffer) {
         let socket = outside.entry(client).or_insert_with(|| {
-            let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").expect("a port"));
+            let socket = Arc::new(UdpSocket::bind((from, 0)).expect("a port"));
             let (from, to) = (Arc::clone(&socket), Arc::clone(inside));
             std::thread::spawn(move || {
                 let mut buffer = [0; 2048];
@@ -408,6 +413,34 @@ fn blocked_udp_is_one_fault() {
     let said = probe(behind, &[&QUICK[..], &["--game", "Chess"]].concat());
     said.exits_with(1);
     said.words("FAILS", &["UDP and connect"]);
+}
+
+#[test]
+fn a_nat_is_no_fault_of_a_server_without_a_list() {
+    for (options, word) in [
+        (&["--disable-lobby"][..], "works"),
+        (&["--disable-lobby", "--dialects", "gmnet,natpunch"], "works"),
+        // Nothing tells the address that counts.
+        (&["--disable-lobby", "--dialects", "gmnet,rooms"], "not offered"),
+    ] {
+        let (_master, addr) = at_one_address(options);
+        let said = probe(Firewall::before(addr, true, true).addr, &QUICK);
+        said.words(word, &["UDP and connect"]);
+        said.words("works", &["reg2"]);
+        assert!(!said.text.contains("UDP packets do not arrive"), "{}", said.text);
+        assert!(!said.text.contains("Open the same port for UDP"), "{}", said.text);
+    }
+}
+
+#[test]
+fn a_network_with_two_ways_out_is_not_taken_for_a_firewall_of_the_server() {
+    let (_master, addr) = at_one_address(&[]);
+    let said = probe(Firewall::sending_from("127.77.0.1", addr, true, true).addr, &QUICK);
+    said.words("FAILS", &["UDP and connect"]);
+    said.words("works", &["reg2", "rooms", "natpunch", "STUN"]);
+    said.has("sees this machine's TCP at 127.0.0.1, and its UDP at 127.77.0.1");
+    assert!(!said.text.contains("UDP packets do not arrive"), "{}", said.text);
+    assert!(!said.text.contains("Open the same port for UDP"), "{}", said.text);
 }
 
 #[test]

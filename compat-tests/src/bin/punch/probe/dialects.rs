@@ -1,7 +1,7 @@
 //! Which dialects besides GMnet the server speaks, and with whom.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use compat_tests::bounded::{Timed, line};
@@ -129,6 +129,22 @@ impl Probe {
     /// How long to wait for a datagram.
     pub(super) fn patience(&self) -> Duration {
         if self.tcp == Tcp::Blocked { self.wait.min(NOBODY_THERE) } else { self.wait }
+    }
+
+    /// The server has told where it sees this machine's datagrams.
+    pub(super) fn seen_by_udp(&mut self, ip: IpAddr) {
+        self.seen_by_udp = Some(ip);
+        self.seen.get_or_insert(ip);
+    }
+
+    /// Finds out whether datagrams arrive, and where the server sees that they come from.
+    pub(super) fn ask_by_udp(&mut self) -> Option<IpAddr> {
+        for ask in [stun::main_port, natpunch, rooms] {
+            if self.seen_by_udp.is_none() {
+                ask(self);
+            }
+        }
+        self.seen_by_udp
     }
 }
 
@@ -279,7 +295,7 @@ fn natpunch(probe: &mut Probe) -> Outcome {
     let admission = Admission { game: probe.name().to_owned(), key };
     let outcome = match Client::register_for(probe.master, ip, probe.patience(), &admission) {
         Ok(client) => {
-            probe.seen.get_or_insert(client.public().ip());
+            probe.seen_by_udp(client.public().ip());
             Outcome::Works(format!("sees this machine at {}", client.public()))
         }
         Err(natpunch::Error::NoAnswer { .. }) => return Outcome::Silent,

@@ -3,7 +3,7 @@
 use super::report::Check;
 use super::{meeting, questions};
 
-const ANOTHER: &str =
+pub(super) const ANOTHER: &str =
     "Use a current punchd; if it is one, report this with the output of `punch probe --json`.";
 
 pub(super) const CHECKS: &[Check] = &[

@@ -8,6 +8,8 @@ use compat_tests::gmnet::{
 };
 use compat_tests::gmnet::{Told, wire};
 
+use punchd::introductions::is_inside;
+
 use super::Probe;
 use super::report::Outcome;
 
@@ -47,10 +49,11 @@ fn try_to_register(probe: &mut Probe) -> Option<Outcome> {
             Err(error) => return Some(Outcome::Fails(error.to_string())),
         };
         if !probe.lobby {
-            // Nobody shows us the address that the server sees; without a NAT it is our own.
+            // The list shows the address that the server sees, else a dialect over UDP; without a NAT it is our own.
             return Some(match host.master_side() {
                 Ok(local) => {
-                    probe.registered = Some((host, local.ip()));
+                    let ip = probe.ask_by_udp().unwrap_or(local.ip());
+                    probe.registered = Some((host, ip));
                     Outcome::Works("not refused; the list that would show it is off".to_owned())
                 }
                 Err(error) => Outcome::Fails(error.to_string()),
@@ -77,14 +80,14 @@ pub(super) fn introduction(probe: &mut Probe) -> Outcome {
     let within = probe.look_up();
     // Back only if it works: what comes after would fail in the same way, after the same wait.
     let Some((mut host, ip)) = probe.registered.take() else { return Outcome::after_a_failure() };
-    let mut found = String::new();
+    let mut found = Why::Other(String::new());
     for attempt in 1..=TRIES {
         let meeting = meet((&mut host, ip), &mut probe.met, 1, Protocol::Modern, within);
         let is_port_zero = meeting.as_ref().is_ok_and(|meeting| meeting.is_port_zero());
         let judged = meeting
             .map_err(|error| match error {
-                Error::NoAnswer { .. } => format!("UDP packets do not arrive: {error}"),
-                error => error.to_string(),
+                Error::NoAnswer { .. } => Why::NoUdp(error.to_string()),
+                error => Why::Other(error.to_string()),
             })
             .and_then(|meeting| judge(&meeting, &host, ip));
         match judged {
@@ -104,8 +107,56 @@ pub(super) fn introduction(probe: &mut Probe) -> Outcome {
             break;
         }
     }
-    probe.is_not_introduced = true;
-    Outcome::Fails(found)
+    not_introduced(probe, found, ip)
+}
+
+/// Why a host and a client were not introduced.
+enum Why {
+    /// What happens where no datagram arrives.
+    NoUdp(String),
+    Other(String),
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoUdp(why) => write!(f, "UDP packets do not arrive: {why}"),
+            Self::Other(why) => f.write_str(why),
+        }
+    }
+}
+
+/// What that means. The server puts a player's datagrams and its connection together by their address.
+fn not_introduced(probe: &mut Probe, why: Why, ip: IpAddr) -> Outcome {
+    let Why::NoUdp(what) = &why else {
+        probe.is_not_introduced = true;
+        return Outcome::Fails(why.to_string());
+    };
+    let seen = probe.ask_by_udp();
+    match (probe.udp, seen) {
+        (_, Some(seen)) if seen != ip => Outcome::FailsSo {
+            detail: format!(
+                "the server sees this machine's TCP at {ip}, and its UDP at {seen}: {what}"
+            ),
+            meaning: "This says nothing about the server: who is in such a network is not introduced.",
+            to_do: "Try from another network, or with --bind from an address that has one way out."
+                .to_owned(),
+        },
+        (udp, _) if !probe.lobby && (udp.is_some() || is_inside(ip)) => {
+            Outcome::NotOffered(format!(
+                "nobody tells by which address the server knows this host, as the list is off: it is not {ip}"
+            ))
+        }
+        (Some(who), _) => Outcome::FailsSo {
+            detail: format!("{what}, though {who} shows that UDP arrives"),
+            meaning: "Players are told wrong ports, or none, and do not connect.",
+            to_do: super::gmnet::ANOTHER.to_owned(),
+        },
+        (None, _) => {
+            probe.is_not_introduced = true;
+            Outcome::Fails(why.to_string())
+        }
+    }
 }
 
 pub(super) fn terminated(probe: &mut Probe) -> Outcome {
@@ -186,7 +237,7 @@ fn bare_words(probe: &mut Probe, ip: IpAddr) -> Result<String, String> {
     let within = probe.look_up();
     let meeting = meet((&mut host, ip), &mut probe.met, 1, Protocol::Older, within);
     let meeting = meeting.map_err(|error| error.to_string())?;
-    judge(&meeting, &host, ip)
+    judge(&meeting, &host, ip).map_err(|why| why.to_string())
 }
 
 impl Probe {
@@ -275,16 +326,17 @@ fn meet(
 }
 
 /// Whether everybody was told the truth, as far as it can be known behind a NAT.
-fn judge(meeting: &Meeting, host: &Host, ip: IpAddr) -> Result<String, String> {
+fn judge(meeting: &Meeting, host: &Host, ip: IpAddr) -> Result<String, Why> {
     let client = meeting
         .clients
         .first()
         .copied()
         .flatten()
-        .ok_or("UDP packets do not arrive: the host is listed, and not found")?;
-    let told = meeting.host.first().ok_or("the host is told nothing")?;
+        .ok_or_else(|| Why::NoUdp("the host is registered, and not found".to_owned()))?;
+    let nothing = || Why::Other("the host is told nothing".to_owned());
+    let told = meeting.host.first().ok_or_else(nothing)?;
     if client.port() == 0 || told.client.port() == 0 {
-        return Err("UDP packets do not arrive: told port 0".to_owned());
+        return Err(Why::NoUdp("told port 0".to_owned()));
     }
     let nat = host.master_side().is_ok_and(|local| local.ip() != ip);
     let right = client == SocketAddr::new(ip, host.local().port())
@@ -296,9 +348,9 @@ fn judge(meeting: &Meeting, host: &Host, ip: IpAddr) -> Result<String, String> {
             let own = SocketAddr::new(ip, host.local().port());
             let (whose, told) =
                 if client == own { ("client", told.client) } else { ("host", client) };
-            Err(format!(
-                "UDP packets do not arrive: the server tells {told} for the {whose}, which has another port"
-            ))
+            Err(Why::NoUdp(format!(
+                "the server tells {told} for the {whose}, which has another port"
+            )))
         }
     }
 }

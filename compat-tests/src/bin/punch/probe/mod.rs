@@ -90,6 +90,8 @@ struct Probe {
     met: Vec<meeting::Asking>,
     /// Where the server sees this machine.
     seen: Option<IpAddr>,
+    /// The same for its datagrams alone, which may leave its network by another address than its connections.
+    seen_by_udp: Option<IpAddr>,
     /// Whether it has refused that.
     is_refused: bool,
     /// Whether it has admitted the game or key.
@@ -135,6 +137,7 @@ impl Probe {
             registered: None,
             met: Vec::new(),
             seen: None,
+            seen_by_udp: None,
             is_refused: false,
             is_admitted: false,
             is_not_introduced: false,

@@ -34,7 +34,7 @@ pub(super) fn main_port(probe: &mut Probe) -> Outcome {
         Ok(Some(answer)) => {
             probe.udp.get_or_insert("STUN");
             probe.has_stun = true;
-            probe.seen.get_or_insert(answer.mapped.ip());
+            probe.seen_by_udp(answer.mapped.ip());
             Outcome::Works(format!("sees this machine at {}", answer.mapped))
         }
     }
