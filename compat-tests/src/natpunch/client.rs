@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
@@ -115,8 +115,8 @@ impl Client {
         Ok(client)
     }
 
-    /// Registers with another server, under another ID: in no lobby, but from the same socket, so that it
-    /// keeps whom it has met.
+    /// Registers with another server, or again, under another ID: in no lobby, but from the same socket, so that it
+    /// keeps whom it has met, unless that socket does not lead there.
     ///
     /// # Errors
     /// If it does not answer in time, or refuses.
@@ -127,6 +127,7 @@ impl Client {
         admission: &Admission,
     ) -> Result<(), Error> {
         let failed = |doing| move |source| Error::Socket { doing, with: server, source };
+        self.socket_towards(server).map_err(failed("register with"))?;
         let local = local_endpoint(&self.socket, server).map_err(failed("find the way to"))?;
         (self.server, self.public) = (server, local);
         (self.lobby, self.joining, self.has_failed) = (None, None, false);
@@ -145,6 +146,19 @@ impl Client {
             }
         }
         Err(Error::NoAnswer { server, waited: patience })
+    }
+
+    /// Opens another socket where the server is of the other family.
+    fn socket_towards(&mut self, server: SocketAddr) -> io::Result<()> {
+        let any: IpAddr = match server {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        if self.socket.local_addr()?.is_ipv4() != server.is_ipv4() {
+            self.socket = UdpSocket::bind((any, 0))?;
+            self.peers.clear();
+        }
+        Ok(())
     }
 
     fn registered(&mut self, patience: Duration) -> Result<Option<RegisterResponse>, Error> {

@@ -1,8 +1,9 @@
 //! `punch natpunch`: a client of the natpunch dialect, by hand or by script.
 
+mod lobbies;
 mod servers;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -10,13 +11,14 @@ use std::time::{Duration, Instant};
 use clap::Parser as _;
 use compat_tests::natpunch::{Admission, Client, ClientInfo, Error, Event, LobbyInfo};
 
-use self::servers::register;
+use self::lobbies::print_client;
+use self::servers::{Back, Home, Looks, is_unknown, register};
 use crate::causes::advice;
 use crate::common::{
     any_towards, count, interrupted, local_ip, port, printable, resolve_at, say, seconds, through,
     typed,
 };
-use crate::masters::{Masters, Name, SILENT, name};
+use crate::masters::{Masters, Name, name};
 
 /// Time between two looks at what is typed.
 const STEP: Duration = Duration::from_millis(50);
@@ -128,8 +130,16 @@ struct Session {
     client: Client,
     masters: Masters,
     admission: Admission,
-    /// The lobby that we have opened: its name, and the players that there may be.
-    own: Option<(String, u32)>,
+    /// How long it is tried to find a server that is there.
+    time: Duration,
+    /// Whether the server is there.
+    looks: Looks,
+    /// The server does not know us any more.
+    is_forgotten: bool,
+    /// The lobby that we want to be in.
+    home: Option<Home>,
+    /// How we are to be in it again.
+    back: Option<Back>,
     /// Lobbies that the server told of.
     lobbies: Vec<LobbyInfo>,
     /// We are in a lobby.
@@ -160,7 +170,11 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         client,
         masters,
         admission,
-        own: None,
+        time: args.timeout,
+        looks: Looks::default(),
+        is_forgotten: false,
+        home: None,
+        back: None,
         lobbies: Vec::new(),
         clients: Vec::new(),
         joined: false,
@@ -209,16 +223,24 @@ impl Session {
         // Who is refused is in no lobby, and a refusal comes at once: it would be asked without a pause.
         while self.client.lobby().is_some() && self.refused.is_none() && Instant::now() < deadline {
             // Nothing is left to be done if it fails.
-            if self.client.leave(&lobby).is_err() || self.step(AGAIN / 4).is_err() {
+            if self.client.leave(&lobby).is_err() || self.read(AGAIN / 4).is_err() {
                 return;
             }
         }
     }
 
+    /// Does what is due, also about the server.
     fn step(&mut self, patience: Duration) -> Result<(), String> {
-        match self.client.step(patience).map_err(|error| error.to_string())? {
-            Some(event) => self.note(event),
-            None => return Ok(()),
+        match self.read(patience) {
+            Err(error) if self.masters.are_several() => self.move_on(error.to_string())?,
+            read => read.map_err(|error| error.to_string())?,
+        }
+        self.tend()
+    }
+
+    fn read(&mut self, patience: Duration) -> Result<(), Error> {
+        if let Some(event) = self.client.step(patience)? {
+            self.note(event);
         }
         Ok(())
     }
@@ -256,8 +278,11 @@ impl Session {
         }
         match event {
             Event::Created { .. } | Event::Joined { .. } => self.joined = true,
-            Event::Left => self.joined = false,
+            Event::Left => (self.joined, self.home, self.back) = (false, None, None),
             Event::Pong { .. } => self.pongs += 1,
+            Event::Refused(why) if is_unknown(&why) => self.is_forgotten = true,
+            // The one in the list was that of before.
+            Event::Refused(_) if self.looks_for_home() => self.lobbies.clear(),
             Event::Refused(why) => self.refused = Some(why),
             Event::Lobbies(lobbies) => (self.lobbies, self.listed) = (lobbies, true),
             Event::Clients(clients) => (self.clients, self.listed) = (clients, true),
@@ -269,12 +294,11 @@ impl Session {
     fn ask(
         &mut self,
         time: Duration,
-        request: impl Fn(&Self) -> Result<(), compat_tests::natpunch::Error>,
+        request: impl Fn(&Self) -> Result<(), Error>,
         done: impl Fn(&Self) -> bool,
     ) -> Result<(), String> {
         self.refused = None;
-        let mut began = Instant::now();
-        let deadline = began + time;
+        let deadline = Instant::now() + time;
         while Instant::now() < deadline {
             let asked = request(self);
             if !self.masters.are_several() {
@@ -283,18 +307,13 @@ impl Session {
             if self.wait(AGAIN, |session| done(session) || session.refused.is_some())? {
                 return self.refused.take().map_or(Ok(()), |why| Err(printable(&why)));
             }
-            let silence = self.client.silence().min(began.elapsed());
-            if self.masters.are_several() && silence >= SILENT {
-                let server = self.masters.current();
-                self.move_on(&format!("{server} does not answer any more"), time)?;
-                began = Instant::now();
-            }
         }
         Err(format!("not done within {time:.0?}"))
     }
 
+    /// How many others we have met. Each has another ID when it has registered again.
     fn met(&self) -> usize {
-        self.client.peers().values().filter(|peer| peer.at.is_some()).count()
+        self.client.peers().values().filter_map(|peer| peer.at).collect::<BTreeSet<_>>().len()
     }
 
     fn is_connected(&self, peer: &str) -> bool {
@@ -315,15 +334,11 @@ impl Session {
                 Ok(())
             }
             Command::Create { name, max_players, wait_for } => {
-                self.joined = false;
-                self.ask(time, |s| s.client.create(name, *max_players), |s| s.joined)?;
-                self.own = Some((name.clone(), *max_players));
+                self.create(name, *max_players, time)?;
                 self.wait_for_players(*wait_for, time)
             }
             Command::Join { lobby, wait_for } => {
-                let id = self.lobby_id(lobby, time)?;
-                self.joined = false;
-                self.ask(time, |s| s.client.join(&id), |s| s.joined)?;
+                self.join(lobby, time)?;
                 self.wait_for_players(*wait_for, time)
             }
             Command::Connect { peer } => {
@@ -345,60 +360,15 @@ impl Session {
         }
     }
 
-    fn find_lobbies(&mut self, time: Duration) -> Result<(), String> {
-        self.listed = false;
-        self.ask(time, |s| s.client.list(), |s| s.listed)
-    }
-
-    /// The ID of a lobby that is given by name or ID; waits until there is one of that name.
-    fn lobby_id(&mut self, lobby: &str, time: Duration) -> Result<String, String> {
-        let deadline = Instant::now() + time;
-        let mut has_said = false;
-        loop {
-            self.find_lobbies(time)?;
-            let is_it = |info: &&LobbyInfo| info.lobby_name == lobby || info.lobby_id == lobby;
-            if let Some(info) = self.lobbies.iter().find(is_it) {
-                return Ok(info.lobby_id.clone());
-            }
-            // A long list does not tell of all.
-            if lobby.len() == 36 {
-                return Ok(lobby.into());
-            }
-            if Instant::now() >= deadline {
-                return Err(format!("there is no lobby \"{}\"", printable(lobby)));
-            }
-            if !has_said {
-                has_said = true;
-                let lobby = printable(lobby);
-                say(format!("no lobby \"{lobby}\" yet; looking for it for {time:.0?}"));
-            }
-            self.wait(AGAIN / 4, |_| false)?;
-        }
-    }
-
     fn wait_for_players(&mut self, players: usize, time: Duration) -> Result<(), String> {
         if players == 0 {
             return self.wait_for_all(time);
         }
-        if self.wait_for_so_many(players, time)? {
+        if self.wait(time, |session| session.met() + 1 >= players)? {
             say(format!("met {} of {}", self.met(), players - 1));
             return Ok(());
         }
         Err(format!("met {} of {} within {time:.0?}", self.met(), players - 1))
-    }
-
-    fn print_lobbies(&self, with_members: bool) {
-        for info in &self.lobbies {
-            let (now, most) = (info.current_players, info.max_players);
-            let (id, name) = (printable(&info.lobby_id), printable(&info.lobby_name));
-            say(format!("{id} {now}/{most} {name}"));
-            for member in info.members.iter().filter(|_| with_members) {
-                print_client("  ", member);
-            }
-        }
-        if self.lobbies.is_empty() {
-            say("no lobbies");
-        }
     }
 
     /// Takes commands from standard input.
@@ -424,8 +394,7 @@ impl Session {
         let result = match line {
             // The rest goes on while the next line is typed.
             Line::Command(Command::Create { name, max_players, .. }) => {
-                self.joined = false;
-                self.ask(TIME, |s| s.client.create(name, *max_players), |s| s.joined)
+                self.create(name, *max_players, TIME)
             }
             Line::Command(command) => self.carry_out(command, TIME),
             Line::Leave { lobby } => {
@@ -449,10 +418,4 @@ impl Session {
         }
         Ok(())
     }
-}
-
-fn print_client(indent: &str, client: &ClientInfo) {
-    let at = client.public_endpoint.clone().unwrap_or_default();
-    let (id, ip) = (printable(&client.client_id), printable(&at.ip_address));
-    say(format!("{indent}{id} {ip}:{}", at.port));
 }

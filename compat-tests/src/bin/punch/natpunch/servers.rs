@@ -1,15 +1,49 @@
 //! How a client of natpunch finds a server that is there: when it starts, and when its own is gone.
 
 use super::*;
+use crate::masters::SILENT;
 
-/// How often a lobby is opened again at another server.
-const CREATES: usize = 5;
-
-/// How often who waits for others looks whether the server is still there.
+/// How often it is looked whether the server is still there, if there is no other one.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The same where there is another server to go on to.
 const LOOK_OFTEN: Duration = Duration::from_secs(1);
+
+/// So many looks in a row that find nothing show that it is gone: [`SILENT`].
+const MOST_UNANSWERED: u32 = 3;
+
+/// How long it is tried to be in a lobby again: its host may first have to notice that the server is gone.
+const BACK_WITHIN: Duration = Duration::from_secs(20);
+
+/// The lobby that a client wants to be in.
+#[derive(Clone, Debug)]
+pub(super) enum Home {
+    /// Its own: its name, and the players that there may be.
+    Own(String, u32),
+    /// Somebody else's: its name, or its ID if no list has told that.
+    Of(String),
+}
+
+impl Home {
+    fn name(&self) -> &str {
+        let (Self::Own(name, _) | Self::Of(name)) = self;
+        name
+    }
+}
+
+/// Until when it is tried to be in that lobby again, and when next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Back {
+    until: Instant,
+    next: Instant,
+}
+
+/// When it was looked last whether the server is there, and how often in a row without an answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Looks {
+    last: Option<Instant>,
+    unanswered: u32,
+}
 
 /// Registers with the first server that is there. Whoever has to wait for that is told.
 pub(super) fn register(
@@ -55,10 +89,48 @@ pub(super) fn register(
 }
 
 impl Session {
-    /// Registers with the next server, as this one is gone, and opens the lobby there again if it is our own.
-    pub(super) fn move_on(&mut self, why: &str, time: Duration) -> Result<(), String> {
-        let deadline = Instant::now() + time;
-        let mut why = why.to_owned();
+    /// Registers again if the server has forgotten us, or with the next one if it is gone, and is in its lobby again.
+    pub(super) fn tend(&mut self) -> Result<(), String> {
+        if std::mem::take(&mut self.is_forgotten) {
+            self.register_again()?;
+        } else if self.masters.are_several() && self.is_silent() {
+            self.move_on(format!("{} does not answer any more", self.masters.current()))?;
+        }
+        self.go_home()
+    }
+
+    /// Whether the server, which answers requests alone, has answered none for a while.
+    fn is_silent(&mut self) -> bool {
+        let last = self.looks.last.map(|last| last.elapsed());
+        if last.is_some_and(|last| last < LOOK_OFTEN) {
+            return false;
+        }
+        if last.is_none_or(|last| self.client.silence() < last) {
+            self.looks.unanswered = 0;
+        }
+        if self.looks.unanswered >= MOST_UNANSWERED {
+            return true;
+        }
+        // What cannot be sent is not answered.
+        let _ = self.client.list();
+        self.looks = Looks { last: Some(Instant::now()), unanswered: self.looks.unanswered + 1 };
+        false
+    }
+
+    fn register_again(&mut self) -> Result<(), String> {
+        match self.client.move_to(self.masters.current(), AGAIN, &self.admission) {
+            Ok(()) => self.registered(),
+            Err(error) if self.masters.are_several() => return self.move_on(error.to_string()),
+            // The next sign of life shows whether it is there.
+            Err(Error::NoAnswer { .. }) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// Registers with the next server, as this one is gone.
+    pub(super) fn move_on(&mut self, mut why: String) -> Result<(), String> {
+        let deadline = Instant::now() + self.time;
         loop {
             if (self.is_interrupted)() {
                 return Err("stopped".to_owned());
@@ -69,92 +141,79 @@ impl Session {
                 }
                 std::thread::sleep(AGAIN);
             }
-            let server = self.masters.current();
-            match self.client.move_to(server, AGAIN, &self.admission) {
+            match self.client.move_to(self.masters.current(), AGAIN, &self.admission) {
                 Ok(()) => break,
                 Err(error) => why = error.to_string(),
             }
         }
+        self.registered();
+        Ok(())
+    }
+
+    /// We have another ID, and are in no lobby.
+    fn registered(&mut self) {
         self.masters.answered();
         say(format!("registered {} at {}", printable(self.client.id()), self.client.public()));
-        (self.joined, self.refused) = (false, None);
-        if let Some((name, max_players)) = self.own.clone() {
-            for _ in 0..CREATES {
-                let created = self.client.create(&name, max_players);
-                created.map_err(|error| error.to_string())?;
-                if self.wait(AGAIN, |session| session.joined || session.refused.is_some())? {
-                    break;
-                }
+        (self.joined, self.refused, self.is_forgotten) = (false, None, false);
+        self.looks = Looks::default();
+        self.lobbies.clear();
+        let now = Instant::now();
+        self.back = self.home.as_ref().map(|_| Back { until: now + BACK_WITHIN, next: now });
+    }
+
+    /// Whether we look for the lobby of somebody else, to be in it again.
+    pub(super) fn looks_for_home(&self) -> bool {
+        self.back.is_some() && matches!(self.home, Some(Home::Of(_)))
+    }
+
+    /// Opens the own lobby again, or asks to be let into that of somebody else, once he has opened it.
+    fn go_home(&mut self) -> Result<(), String> {
+        let now = Instant::now();
+        let Some((home, back)) = self.home.as_ref().zip(self.back) else { return Ok(()) };
+        if self.joined || self.refused.is_some() {
+            self.back = None;
+        } else if now >= back.until {
+            say(format!("there is no lobby \"{}\" any more", printable(home.name())));
+            (self.home, self.back) = (None, None);
+        } else if now >= back.next {
+            let of = |name: &String| {
+                let is_it = |info: &&LobbyInfo| [&info.lobby_name, &info.lobby_id].contains(&name);
+                self.lobbies.iter().find(is_it)
+            };
+            let (asked, gap) = match home {
+                // The server may open one for each request.
+                Home::Own(name, max_players) => (self.client.create(name, *max_players), AGAIN),
+                Home::Of(name) => match of(name) {
+                    Some(info) => (self.client.join(&info.lobby_id), AGAIN),
+                    None => (self.client.list(), AGAIN / 4),
+                },
+            };
+            self.back = Some(Back { next: now + gap, ..back });
+            if !self.masters.are_several() {
+                asked.map_err(|error| error.to_string())?;
             }
         }
         Ok(())
     }
 
-    /// Whether so many were met in this time. If there is another server to go on to, it is looked whether this
-    /// one is still there.
-    pub(super) fn wait_for_so_many(
-        &mut self,
-        players: usize,
-        time: Duration,
-    ) -> Result<bool, String> {
-        let is_done = move |session: &Self| session.met() + 1 >= players;
-        if !self.masters.are_several() {
-            return self.wait(time, is_done);
-        }
-        let deadline = Instant::now() + time;
-        while !self.wait(LOOK_OFTEN, is_done)? {
-            if Instant::now() >= deadline {
-                return Ok(false);
-            }
-            self.look(time)?;
-        }
-        Ok(true)
-    }
-
-    /// Waits until it is stopped, or the server is gone or has forgotten this client, as after a restart:
-    /// nobody comes any more then, unless there is another server.
+    /// Waits until it is stopped, or the only server is gone: nobody comes any more then.
     pub(super) fn wait_for_all(&mut self, time: Duration) -> Result<(), String> {
-        self.refused = None;
-        let every = if self.masters.are_several() { LOOK_OFTEN } else { LOOK_EVERY };
-        loop {
-            let ends = |session: &Self| (session.is_interrupted)() || session.is_forgotten();
-            if self.wait(every, ends)? {
-                if !self.is_forgotten() {
-                    return Ok(());
-                }
-                let why = "the server has forgotten this client and its lobby";
-                if !self.masters.are_several() {
-                    return Err(why.to_owned());
-                }
-                self.move_on(why, time)?;
+        while !self.wait(LOOK_EVERY, |session| (session.is_interrupted)())? {
+            if self.masters.are_several() {
+                continue;
             }
-            let asked = self.look(time);
+            self.listed = false;
+            let asked = self.ask(time, |s| s.client.list(), |s| s.listed);
             if (self.is_interrupted)() {
-                return Ok(());
+                break;
             }
-            match asked {
-                Err(why) if self.masters.are_several() && is_unknown(&why) => {
-                    self.refused = Some(why);
-                }
-                asked => {
-                    asked.map_err(|why| format!("the server does not answer any more: {why}"))?
-                }
-            }
+            asked.map_err(|why| format!("the server does not answer any more: {why}"))?;
         }
-    }
-
-    pub(super) fn is_forgotten(&self) -> bool {
-        self.refused.as_deref().is_some_and(is_unknown)
-    }
-
-    /// Looks whether the server is still there.
-    pub(super) fn look(&mut self, time: Duration) -> Result<(), String> {
-        self.listed = false;
-        self.ask(time, |s| s.client.list(), |s| s.listed)
+        Ok(())
     }
 }
 
 /// Whether a server that refuses something does not know who asks.
-fn is_unknown(why: &str) -> bool {
+pub(super) fn is_unknown(why: &str) -> bool {
     why.contains("not registered")
 }
