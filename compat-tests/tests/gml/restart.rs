@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use compat_tests::master::Master;
+use compat_tests::master::{Master, loopback};
+use nix::sys::signal::Signal;
 
 use crate::meeting::{client, entry, host};
 use crate::runner::{Game, is_here, place};
@@ -82,4 +83,32 @@ fn a_host_goes_on_to_the_next_master_server() {
     still_play(&mut host, &mut playing);
     let mut new = client(first, host.at(), &[("master_ip", &all)]);
     new.wait_for("state", "connected");
+}
+
+/// One that hangs accepts, and says nothing.
+#[test]
+fn a_lobby_and_a_client_go_on_from_a_master_server_that_hangs() {
+    if !is_here() {
+        return;
+    }
+    let [hung, next] = [place(), place()];
+    let [one, _other] = [hung, next].map(|at| Master::start_at(at, &[]));
+    let host = host(next, &[("data1", "there")]);
+    entry(next, host.at(), |entry| entry.data[0] == "there");
+    one.signal(Signal::SIGSTOP);
+    let both = format!("{},{}", hung.ip(), next.ip());
+    let began = Instant::now();
+    let set = [("master_ip", both.as_str()), ("every", "0.5")];
+    let mut lobby = Game::start("lobby", hung, loopback(), &set);
+    let mut new = client(hung, host.at(), &[("master_ip", &both)]);
+    assert!(lobby.value("entry").starts_with(&format!("{}|there|", host.at())));
+    assert!(began.elapsed() < BACK, "{:?}", began.elapsed());
+    new.wait_for("state", "connected");
+    assert!(began.elapsed() < BACK, "{:?}", began.elapsed());
+    // It stays with the one that is there.
+    lobby.value("entry");
+    let again = Instant::now();
+    lobby.value("entry");
+    assert!(again.elapsed() < Duration::from_secs(2), "{:?}", again.elapsed());
+    one.signal(Signal::SIGCONT);
 }

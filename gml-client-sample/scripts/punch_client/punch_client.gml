@@ -229,7 +229,7 @@ function __punch_client_ask(_client) {
     if (_client.asked_on != _control.connection) {
         if (current_time < _client.ask_at) return;
         _client.asked_on = _control.connection;
-        _client.answer_until = current_time + PUNCH_ANSWER_TIMEOUT;
+        _client.answer_until = current_time + __punch_control_patience(_control, PUNCH_ANSWER_TIMEOUT);
         __punch_control_send(_control, ["connect", __punch_line(_client.target)]);
     } else if (current_time >= _client.answer_until) {
         __punch_control_lost(_control);

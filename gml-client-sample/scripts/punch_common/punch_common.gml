@@ -26,6 +26,7 @@
 #macro PUNCH_ANSWER_TIMEOUT 11000       // the master server may wait 10 s for a UDP packet
 #macro PUNCH_ASKING_TIMEOUT 25000       // client: all tries to reach the master server
 #macro PUNCH_LOBBY_TIMEOUT 10000
+#macro PUNCH_SILENT_TIMEOUT 3000        // a master server may say nothing for so long while there is another one
 #macro PUNCH_KNOCK_EVERY 100
 #macro PUNCH_PUNCHING_TIMEOUT 15000
 #macro PUNCH_WELCOME_EVERY 50
@@ -178,7 +179,8 @@ function __PunchControl(_address, _port, _kind = network_socket_tcp, _path = "")
 /// @ignore
 function __punch_control_step(_control) {
     if (_control.socket >= 0) {
-        if (!_control.is_open && current_time - _control.connecting_since > PUNCH_CONNECT_TIMEOUT) {
+        if (!_control.is_open && current_time - _control.connecting_since
+                > __punch_control_patience(_control, PUNCH_CONNECT_TIMEOUT)) {
             __punch_control_lost(_control);
         }
         return;
@@ -194,6 +196,15 @@ function __punch_control_step(_control) {
             || network_connect_raw_async(_control.socket, _control.ip, _control.port) < 0) {
         __punch_control_lost(_control);
     }
+}
+
+/// @desc How long to wait for something of the master server: not for long while there is one that was not tried.
+/// @param {Struct.__PunchControl} _control
+/// @param {Real} _most
+/// @returns {Real} milliseconds
+/// @ignore
+function __punch_control_patience(_control, _most) {
+    return (_control.failures < array_length(_control.addresses) - 1) ? min(_most, PUNCH_SILENT_TIMEOUT) : _most;
 }
 
 /// @desc Gives the connection up. Each master server is tried once; the next round comes after a wait

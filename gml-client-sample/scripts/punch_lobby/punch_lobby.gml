@@ -18,6 +18,7 @@ function PunchLobby(_master_address, _master_port) constructor {
     entries = [];
     query = undefined;          // lines of the request
     asked_on = 0;               // the control connection on which it was sent
+    asked_at = 0;               // and when
     refreshed_at = -1;
     state = PUNCH_IDLE;
     state_since = current_time;
@@ -79,7 +80,11 @@ function punch_lobby_step(_lobby) {
     __punch_control_step(_control);
     if (_control.is_open && _lobby.asked_on != _control.connection) {
         _lobby.asked_on = _control.connection;
+        _lobby.asked_at = current_time;
         __punch_control_send(_control, _lobby.query);
+    } else if (_control.is_open && current_time - max(_lobby.asked_at, _control.received_at)
+            > __punch_control_patience(_control, PUNCH_LOBBY_TIMEOUT)) {
+        __punch_control_lost(_control);
     }
 }
 
