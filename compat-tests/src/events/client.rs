@@ -142,24 +142,6 @@ impl EventClient {
         self.looks = Some((quiet, within));
     }
 
-    /// Takes care of what has come; passes wait until they are asked for. False: the connection is broken, which
-    /// whoever waits for something is told.
-    pub fn read_ahead(&mut self) -> bool {
-        /// A server may send without pause.
-        const MOST: usize = 256;
-        for _ in 0..MOST {
-            if self.unread >= UNREAD / 2 {
-                break;
-            }
-            match self.turn(Instant::now()) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(_) => return false,
-            }
-        }
-        true
-    }
-
     /// The TCP connection below.
     #[must_use]
     pub fn tcp(&self) -> &TcpStream {

@@ -1,14 +1,15 @@
 //! Peers of events: with their room at the next server, whatever they do when their own goes.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::Stdio;
 
 use compat_tests::events::EventClient;
-use compat_tests::master::loopback;
+use compat_tests::events::knock::knock;
+use compat_tests::master::{Master, loopback};
 use compat_tests::running::Running;
 use serde_json::json;
 
-use super::{WAIT, command, hush, is_back, output, start, two, wake};
+use super::{BACK, WAIT, command, hush, is_back, output, start, two, wake};
 
 #[test]
 fn a_peer_of_events_is_at_the_next_with_its_room() {
@@ -36,7 +37,17 @@ fn a_peer_of_events_is_at_the_next_with_its_room() {
     }
 }
 
-/// Who knocks at somebody that does not answer sees that the server is gone all the same.
+/// Somebody in the only room, who has shown its UDP port.
+fn comes(id: &str, master: SocketAddr) -> (EventClient, UdpSocket) {
+    let mut peer = EventClient::connect(master, None).expect("a connection");
+    peer.login(id, "").expect("a login");
+    let socket = UdpSocket::bind((loopback(), 0)).expect("a socket");
+    peer.udp_endpoint(&socket, WAIT).expect("its endpoint");
+    peer.quick_join(json!({})).expect("a place");
+    (peer, socket)
+}
+
+/// Who knocks at some that do not answer sees that the server is gone all the same.
 #[test]
 fn a_peer_of_events_that_knocks_is_at_the_next_as_soon() {
     for dies in [true, false] {
@@ -44,11 +55,8 @@ fn a_peer_of_events_that_knocks_is_at_the_next_as_soon() {
         let create = ["events", "--id", "a", "--do", "create \"My room\""];
         let host = start(&[&create[..], &["--do", "wait 60", "--master", &both]].concat());
         host.lines_to("made the room");
-        let mut mute = EventClient::connect(one.addr(), None).expect("a connection");
-        mute.login("b", "").expect("a login");
-        let socket = UdpSocket::bind((loopback(), 0)).expect("a socket");
-        mute.udp_endpoint(&socket, WAIT).expect("its endpoint");
-        mute.quick_join(json!({})).expect("a place");
+        let ids = ["b", "c", "d", "e", "f", "g"];
+        let _mute = ids.map(|id| comes(id, one.addr()));
         host.lines_to("knocking at b");
         let mut one = Some(one);
         let end = || match dies {
@@ -59,6 +67,24 @@ fn a_peer_of_events_that_knocks_is_at_the_next_as_soon() {
         assert!(other.log().contains("\"a\""), "{}", other.log());
         one.iter().for_each(wake);
     }
+}
+
+/// Nor do they keep one that does from being met.
+#[test]
+fn a_peer_of_events_meets_one_while_it_knocks_at_others() {
+    let one = Master::start(&[]);
+    let at = one.addr().to_string();
+    let create = ["events", "--id", "a", "--do", "create \"My room\""];
+    let host = start(&[&create[..], &["--do", "wait 60", "--master", &at]].concat());
+    host.lines_to("made the room");
+    let _mute = ["b", "c"].map(|id| comes(id, one.addr()));
+    let (mut there, socket) = comes("d", one.addr());
+    let host_is = there.introduction(WAIT).expect("where the host is");
+    assert_eq!(knock(&socket, &host_is, BACK), Some(host_is.endpoint));
+    let said = host.lines_to("connected to d");
+    assert!(!said.iter().any(|line| line.contains("cannot be reached")), "{said:?}");
+    let rest = [host.line_with("cannot be reached"), host.line_with("cannot be reached")];
+    assert!(rest.iter().all(|line| line.starts_with(['b', 'c'])), "{rest:?}");
 }
 
 /// At a prompt, in reach of a script.

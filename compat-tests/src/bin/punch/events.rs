@@ -1,6 +1,7 @@
 //! `punch events`: a peer of the JSON events, for people at a prompt and for scripts.
 
 mod account;
+mod punching;
 mod rooms;
 
 use std::collections::{BTreeSet, HashMap};
@@ -10,27 +11,21 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
-use compat_tests::events::{Arrival, EventClient, EventError, Introduction, Joined, Pass, knock};
+use compat_tests::events::knock::Punches;
+use compat_tests::events::{Arrival, EventClient, EventError, Introduction, Joined, Pass};
 use compat_tests::shown;
 use serde_json::{Value, json};
 
 use self::account::{Account, Home, is_dead, is_lost};
 use crate::causes::advice;
-use crate::common::{local_ip, printable, say, seconds, through, typed};
+use crate::common::{local_ip, printable, say, seconds, typed};
 use crate::masters::{Named, SILENT};
 use crate::words::{ORDERS, first_word, is_event, looked_for, own_value, settings, usage, words};
 
 /// How long the server may take to answer a datagram, and a peer to be reached.
 const UDP_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long one who has not reached somebody waits for the server to tell another way, as by a relay.
-const ANOTHER_WAY: Duration = Duration::from_secs(3);
-
-/// So many others it is kept of where they were said to be first: more than come into a room.
-const MOST_OTHERS: usize = 1024;
-
-/// So much is shown that comes when the time is up: a server may send without pause, and a punch
-/// takes its time.
+/// So much is shown that comes when the time is up: a server may send without pause.
 const LATE: usize = 16;
 
 /// Letters of a code.
@@ -125,6 +120,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         room: login.room,
         players: login.players.iter().map(|id| printable(id)).collect(),
         failed: 0,
+        punches: Punches::default(),
         unreached: BTreeSet::new(),
         first: HashMap::new(),
     };
@@ -214,6 +210,8 @@ struct Session {
     players: Vec<String>,
     /// How often something did not work.
     failed: usize,
+    /// Whom it knocks at.
+    punches: Punches,
     /// Whom it did not reach, so far: a server may introduce them once more, to its relay.
     unreached: BTreeSet<String>,
     /// Where each was said to be first, by what the two know each other.
@@ -264,13 +262,15 @@ impl Session {
         }
     }
 
-    /// Shows what comes from the server in this time.
+    /// Shows what comes from the server in this time, and knocks at those who are to be met.
     fn listen(&mut self, time: Duration) -> Result<(), EventError> {
         let end = Instant::now() + time;
         let mut late = 0;
         while late < LATE {
+            self.knock(end);
             let left = end.saturating_duration_since(Instant::now());
-            let pass = match self.client.next_pass(left.min(LOOK_EVERY)) {
+            let most = if self.punches.is_empty() { LOOK_EVERY } else { Duration::ZERO };
+            let pass = match self.client.next_pass(left.min(most)) {
                 Ok(Some(pass)) => pass,
                 Ok(None) => {
                     if self.has_silent_master() {
@@ -296,17 +296,11 @@ impl Session {
         self.account.masters.are_several() && self.client.is_silent(LOOK_EVERY, SILENT)
     }
 
-    /// The same for who has read nothing for a while, or the connection is broken.
-    fn has_lost_master(&mut self) -> bool {
-        let is_broken = self.account.masters.are_several() && !self.client.read_ahead();
-        is_broken || self.has_silent_master()
-    }
-
     fn show(&mut self, pass: &Pass) -> Result<(), EventError> {
         let id = || printable(pass.data["id"].as_str().unwrap_or_default());
         let reason = || printable(pass.data["reason"].as_str().unwrap_or_default());
         match (pass.from.as_deref(), pass.name.as_str()) {
-            (None, "introduce") => self.punch(&Introduction::read(pass)?),
+            (None, "introduce") => self.punch(Introduction::read(pass)?),
             (None, "self_joined") => {}
             (None, "player_joined") => {
                 say(format_args!("{} joined", id()));
@@ -334,59 +328,10 @@ impl Session {
         Ok(())
     }
 
-    /// Knocks at another player and tells how it ended.
-    fn punch(&mut self, other: &Introduction) {
-        let id = printable(&other.id);
-        say(format_args!("knocking at {id} ({})", other.endpoint));
-        if self.first.len() > MOST_OTHERS {
-            self.first.clear();
-        }
-        let first = *self.first.entry(other.nonce.clone()).or_insert(other.endpoint);
-        let reached = self.knock(other);
-        let result = json!({"id": other.id, "ok": reached.is_some()});
-        // Whether the connection is broken shows when it is read.
-        let _ = self.client.pass(None, "punch_result", result);
-        match reached {
-            Some(at) => {
-                say(format_args!("connected to {id} at {at}"));
-                say(through(at, first == other.endpoint));
-                self.unreached.remove(&id);
-            }
-            None => {
-                say(format_args!("{id} cannot be reached"));
-                self.unreached.insert(id);
-            }
-        }
-    }
-
-    /// Where another player is reached. Who loses the master server meanwhile goes on to the next, which introduces
-    /// them again.
-    fn knock(&mut self, other: &Introduction) -> Option<SocketAddr> {
-        let end = Instant::now() + UDP_WITHIN;
-        loop {
-            let reached = knock::knock(&self.socket, other, LOOK_EVERY).ok()?;
-            if reached.is_some() || Instant::now() >= end || self.has_lost_master() {
-                return reached;
-            }
-        }
-    }
-
     /// Says what did not work, which a script finds in the exit code.
     fn fail(&mut self, what: impl std::fmt::Display) {
         say(what);
         self.failed += 1;
-    }
-
-    /// Ends, unless somebody was not reached: then the server may tell another way in a moment.
-    fn ends(&mut self) -> Result<(), String> {
-        if !self.unreached.is_empty() {
-            self.listen(ANOTHER_WAY).map_err(text)?;
-        }
-        match self.failed + self.unreached.len() {
-            0 => Ok(()),
-            1 => Err("one thing did not work, as said above".to_owned()),
-            failed => Err(format!("{failed} things did not work, as said above")),
-        }
     }
 
     /// Carries out a command; false ends the session. What the server refuses is said, and is no
@@ -402,6 +347,7 @@ impl Session {
             }
         };
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let begun = Instant::now();
         let done = match words[..] {
             [] => Ok(()),
             ["quit"] => return Ok(false),
@@ -431,6 +377,9 @@ impl Session {
                 ));
             }
             other => other?,
+        }
+        if words.first() != Some(&"wait") {
+            self.punches.prolong(begun.elapsed());
         }
         self.listen(Duration::ZERO)?;
         Ok(true)
