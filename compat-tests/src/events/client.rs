@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -354,14 +355,13 @@ impl EventClient {
         let server = self.link.server();
         let failed =
             |source| EventError::Socket { doing: "ask for the endpoint", with: server, source };
-        let token = self.login.as_ref().map_or("", |login| login.udp_token.as_str());
         let deadline = Instant::now() + within;
         nat::show(server, |to, data| {
             // It only helps; if it is lost that is as if it had never been there.
             let _ = socket.send_to(data, to);
         });
         while Instant::now() < deadline {
-            socket.send_to(format!("udp:{token}").as_bytes(), server).map_err(failed)?;
+            self.keep_endpoint(socket).map_err(failed)?;
             let next = Instant::now() + TOKEN_GAP;
             let told = datagrams::receive_paced(socket, next, |data, from| {
                 endpoint(std::str::from_utf8(data).ok().filter(|_| from == server)?)
@@ -371,6 +371,15 @@ impl EventClient {
             }
         }
         Err(EventError::NoAnswer(within))
+    }
+
+    /// Shows it once more and waits for nothing: that keeps the NAT's mapping, and tells the server if it has changed.
+    ///
+    /// # Errors
+    /// If the socket is broken.
+    pub fn keep_endpoint(&self, socket: &UdpSocket) -> io::Result<()> {
+        let token = self.login.as_ref().map_or("", |login| login.udp_token.as_str());
+        socket.send_to(format!("udp:{token}").as_bytes(), self.link.server()).map(drop)
     }
 
     /// The next introduction.

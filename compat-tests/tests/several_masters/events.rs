@@ -1,7 +1,8 @@
 //! Peers of events: with their room at the next server, whatever they do when their own goes.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Stdio;
+use std::time::Instant;
 
 use compat_tests::events::EventClient;
 use compat_tests::events::knock::knock;
@@ -112,5 +113,52 @@ fn who_waits_for_an_answer_of_a_silent_server_is_at_the_next() {
         peer.lines_to("no rooms");
         assert!(other.log().contains("\"a\""), "{}", other.log());
         wake(&one);
+    }
+}
+
+/// Another address of a server, at which only its TCP is: what comes there by UDP is for the test.
+fn without_udp(server: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind((loopback(), 0)).expect("a port");
+    let addr = listener.local_addr().expect("its address");
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect(server).expect("the server");
+            let back = (server.try_clone().expect("a copy"), client.try_clone().expect("a copy"));
+            for (mut from, mut to) in [(client, server), back] {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    addr
+}
+
+/// So that a NAT keeps its mapping, while nothing else happens.
+#[test]
+fn the_token_is_sent_again_as_long_as_the_peer_is_there() {
+    let one = Master::start(&[]);
+    let addr = without_udp(one.addr());
+    let udp = UdpSocket::bind(addr).expect("the same port");
+    udp.set_read_timeout(Some(WAIT)).expect("a timeout");
+    let at = addr.to_string();
+    let peer = start(&["events", "--id", "a", "--master", &at, "--do", "wait 60"]);
+    let token = || {
+        let mut buffer = [0; 64];
+        loop {
+            let (length, from) = udp.recv_from(&mut buffer).expect("a token");
+            if buffer[..length].starts_with(b"udp:") {
+                return (buffer[..length].to_vec(), from);
+            }
+        }
+    };
+    let (first, from) = token();
+    udp.send_to(b"udp:192.0.2.1:7", from).expect("an answer");
+    peer.lines_to("my UDP endpoint is 192.0.2.1:7");
+    let answered = Instant::now();
+    // Some may have been under way.
+    while answered.elapsed() < BACK {
+        assert_eq!(token(), (first.clone(), from));
     }
 }

@@ -34,6 +34,9 @@ const CODE: usize = 6;
 /// How often it is looked whether the server is still there, if there is another one.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How often the server is shown the UDP socket again, as many NATs forget after 30 s.
+const ALIVE: Duration = Duration::from_secs(20);
+
 /// How often the prompt is looked at.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -117,6 +120,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         home: None,
         watched: None,
         socket,
+        shown: Instant::now(),
         room: login.room,
         players: login.players.iter().map(|id| printable(id)).collect(),
         failed: 0,
@@ -206,6 +210,8 @@ struct Session {
     /// What it wants to hear of rooms.
     watched: Option<Value>,
     socket: UdpSocket,
+    /// When the server has been shown where that is.
+    shown: Instant,
     room: Option<String>,
     players: Vec<String>,
     /// How often something did not work.
@@ -221,6 +227,7 @@ struct Session {
 impl Session {
     /// Tells the server where the UDP socket is, from outside and from inside.
     fn show_endpoint(&mut self) {
+        self.shown = Instant::now();
         match self.client.udp_endpoint(&self.socket, UDP_WITHIN) {
             Ok(endpoint) => say(format_args!("my UDP endpoint is {endpoint}")),
             Err(error) => return say(format_args!("no UDP, so no introductions: {error}")),
@@ -232,6 +239,15 @@ impl Session {
             && let Err(error) = self.client.local_endpoints(&[SocketAddr::new(ip, port)])
         {
             say(error);
+        }
+    }
+
+    /// Shows it again, if it is time to.
+    fn keep_endpoint(&mut self) {
+        if self.shown.elapsed() >= ALIVE {
+            self.shown = Instant::now();
+            // If it is lost there is a next time.
+            let _ = self.client.keep_endpoint(&self.socket);
         }
     }
 
@@ -267,6 +283,7 @@ impl Session {
         let end = Instant::now() + time;
         let mut late = 0;
         while late < LATE {
+            self.keep_endpoint();
             self.knock(end);
             let left = end.saturating_duration_since(Instant::now());
             let most = if self.punches.is_empty() { LOOK_EVERY } else { Duration::ZERO };
