@@ -22,7 +22,7 @@ use crate::shown::quoted;
 /// The most that a file with certificates has.
 const CERTIFICATES: usize = 16 << 20;
 
-/// How long a connection may take to come about, and a write to be taken.
+/// How long a connection may take to come about, and a write to be taken, unless that is known better.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whom to trust, and who the server has to be.
@@ -77,6 +77,7 @@ pub(super) struct Link {
     /// The frames of a WebSocket, if events go in these.
     web: Option<Web>,
     server: SocketAddr,
+    patience: Duration,
     budget: Budget,
     /// What came behind the last whole line.
     rest: Vec<u8>,
@@ -153,12 +154,12 @@ impl Link {
             }
         };
         let budget = Budget::new(Instant::now());
-        Ok(Self { stream, web: None, server, budget, rest: Vec::new(), last: 0 })
+        Ok(Self { stream, web: None, server, patience, budget, rest: Vec::new(), last: 0 })
     }
 
     /// From now on events go by WebSocket.
     pub(super) fn open_web(&mut self) -> Result<(), EventError> {
-        self.until(Instant::now() + PATIENCE);
+        self.until(Instant::now() + self.patience);
         let web = Web::open(&mut self.stream, self.server, "/events");
         self.web = Some(web.map_err(|source| EventError::Socket {
             doing: "open a WebSocket with",
@@ -197,7 +198,7 @@ impl Link {
     }
 
     pub(super) fn send(&mut self, text: &str) -> Result<(), EventError> {
-        self.until(Instant::now() + PATIENCE);
+        self.until(Instant::now() + self.patience);
         let sent = match &mut self.web {
             Some(web) => web.send(&mut self.stream, text.trim_end()),
             None => self.stream.write_all(text.as_bytes()).and_then(|()| self.stream.flush()),

@@ -10,7 +10,7 @@ use compat_tests::master::{Master, loopback};
 use compat_tests::running::Running;
 use serde_json::json;
 
-use super::{BACK, WAIT, command, hush, is_back, output, start, two, wake};
+use super::{BACK, BUSY, WAIT, command, hush, is_back, output, start, two, wake};
 
 #[test]
 fn a_peer_of_events_is_at_the_next_with_its_room() {
@@ -161,4 +161,27 @@ fn the_token_is_sent_again_as_long_as_the_peer_is_there() {
     while answered.elapsed() < BACK {
         assert_eq!(token(), (first.clone(), from));
     }
+}
+
+#[test]
+fn who_has_no_udp_at_the_next_is_in_its_room_there_as_soon() {
+    let [one, other] = [Master::start(&[]), Master::start(&[])];
+    let both = format!("{},{}", one.addr(), without_udp(other.addr()));
+    let create = ["events", "--id", "a", "--do", "create \"My room\""];
+    let host = start(&[&create[..], &["--do", "wait 60", "--master", &both]].concat());
+    host.lines_to("made the room");
+    is_back(&host, || hush(&one), "made the room");
+    host.lines_to("no UDP, so no introductions");
+    wake(&one);
+}
+
+#[test]
+fn a_server_that_does_not_answer_to_a_web_socket_is_left_as_soon() {
+    let (one, _other, both) = two();
+    hush(&one);
+    let begun = Instant::now();
+    let (out, said) = output(&["events", "--ws", "--id", "a", "--master", &both, "--do", "rooms"]);
+    assert!(out.status.success() && said.contains("no rooms"), "{said}");
+    assert!(begun.elapsed() < BACK + BUSY, "{:?}", begun.elapsed());
+    wake(&one);
 }

@@ -175,25 +175,26 @@ impl Session {
         {
             self.socket = socket;
         }
-        self.show_endpoint();
         if login.resumed {
             self.players = login.players.iter().map(|id| printable(id)).collect();
             self.room = login.room;
-            return Ok(());
-        }
-        self.room = None;
-        self.players.clear();
-        if let Some(watched) = self.watched.clone() {
-            self.client.watch_rooms(watched)?;
-        }
-        match self.go_home() {
-            // The server has refused it; that is no reason to end.
-            Err(EventError::Refused(fault)) => {
-                self.fail(format_args!("not in the room again: {fault}"));
-                Ok(())
+        } else {
+            self.room = None;
+            self.players.clear();
+            if let Some(watched) = self.watched.clone() {
+                self.client.watch_rooms(watched)?;
             }
-            result => result,
+            match self.go_home() {
+                // The server has refused it; that is no reason to end.
+                Err(EventError::Refused(fault)) => {
+                    self.fail(format_args!("not in the room again: {fault}"));
+                }
+                result => result?,
+            }
         }
+        // Last, as it takes a while to see that UDP is blocked.
+        self.show_endpoint();
+        Ok(())
     }
 
     /// Makes its room again, or finds that of somebody else who does.
