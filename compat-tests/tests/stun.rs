@@ -8,9 +8,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use compat_tests::master::{Master, binary};
-use compat_tests::nat::{Filtering, Lifetime, Mapping, Options, discover, lifetime};
+use compat_tests::nat::{Error, Filtering, Lifetime, Mapping, Options, discover, lifetime};
 use compat_tests::natlab;
 use compat_tests::skipped;
+use punchd::dialect::stun::message::{BINDING, Class, Message, Writer, attribute};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -155,6 +156,65 @@ fn a_mapping_without_nat_lives_on() {
     let found = lifetime(&options, longest, |wait, lives| waits.push((wait, lives))).unwrap();
     assert_eq!(found, Lifetime { alive: longest, dead: None });
     assert!(waits.len() == 30 && waits.iter().all(|(_, lives)| *lives), "{waits:?}");
+}
+
+/// A server of few words: it sees everybody behind a NAT, may name another address, and does nothing else that it is
+/// asked for.
+fn plain(other: Option<Ipv4Addr>) -> Options {
+    let [one, next] = [(); 2].map(|()| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    let [server, alternate] = [&one, &next].map(|socket| socket.local_addr().unwrap());
+    let other = other.map(|ip| SocketAddr::from((ip, alternate.port())));
+    for socket in [one, next] {
+        std::thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                let Ok(request) = Message::parse(&buffer[..length]) else { continue };
+                let mut answer = Vec::new();
+                let mut writer = Writer::new(&mut answer, Class::Success, BINDING, request.id);
+                let mapped = SocketAddr::from((BEHIND, from.port()));
+                writer.xor_address(attribute::XOR_MAPPED_ADDRESS, mapped);
+                if let Some(other) = other {
+                    writer.address(attribute::OTHER_ADDRESS, other);
+                }
+                let _ = socket.send_to(&answer, from);
+            }
+        });
+    }
+    let patience = Duration::from_millis(100);
+    Options { patience, alternate_port: alternate.port(), ..Options::new(server) }
+}
+
+/// The public address of everybody.
+const BEHIND: Ipv4Addr = Ipv4Addr::new(127, 7, 7, 7);
+
+#[test]
+fn an_other_address_that_does_not_answer_is_done_without() {
+    let report = discover(&plain(Some(Ipv4Addr::new(127, 7, 7, 8)))).unwrap();
+    assert_eq!(report.mapping, Mapping::PortIndependent);
+    let report = discover(&plain(None)).unwrap();
+    assert_eq!(report.mapping, Mapping::PortIndependent);
+}
+
+#[test]
+fn an_answer_from_where_it_was_asked_shows_nothing_of_the_filter() {
+    for other in [None, Some(Ipv4Addr::LOCALHOST)] {
+        let report = discover(&plain(other)).unwrap();
+        assert_eq!(report.filtering, Filtering::Unknown, "{other:?}");
+    }
+}
+
+#[test]
+fn a_server_that_answers_to_who_asks_alone_cannot_tell_the_lifetime() {
+    let options = plain(None);
+    let error = lifetime(&options, PATIENCE, |_, _| {}).unwrap_err();
+    assert!(matches!(error, Error::NoResponsePort { .. }), "{error}");
+    let mut nat = Command::new(env!("CARGO_BIN_EXE_punch"));
+    let server = options.server.to_string();
+    nat.args(["nat", &server, "--patience", "0.1", "--lifetime", "5"]);
+    let output = nat.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("cannot tell how long a mapping lives"), "{said}");
 }
 
 /// What a program that others wrote says, if it is installed.

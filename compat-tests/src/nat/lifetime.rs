@@ -34,12 +34,17 @@ impl fmt::Display for Lifetime {
 /// longest; `progress` is told of each.
 ///
 /// # Errors
-/// If the server does not answer, or sockets fail.
+/// If the server does not answer, or not to a port that it is to answer to, or sockets fail.
 pub fn lifetime(
     options: &Options,
     longest: Duration,
     mut progress: impl FnMut(Duration, bool),
 ) -> Result<Lifetime, Error> {
+    let fresh = Stun::open(options)?;
+    let mapped = fresh.ask(options.server, 0)?.mapped;
+    if !is_alive(options, &fresh, mapped.port())? {
+        return Err(Error::NoResponsePort { server: options.server });
+    }
     let mut mappings = Vec::new();
     for n in 1..=WAITS {
         let stun = Stun::open(options)?;

@@ -66,12 +66,16 @@ pub fn discover(options: &Options) -> Result<Report, Error> {
     let first = stun.ask(server, 0)?;
     let local = local_endpoint(&stun, options)?;
     let nat = first.mapped != local;
-    let mapping = if nat { mapping(&stun, &first, options)? } else { Mapping::None };
+    // One that is named and does not answer, as behind a firewall, is as good as none.
+    let elsewhere = first.other.map(|other| SocketAddr::new(other.ip(), server.port()));
+    let elsewhere = elsewhere.and_then(|at| tries(&stun, at));
+    let mapping =
+        if nat { mapping(&stun, &first, elsewhere.as_ref(), options) } else { Mapping::None };
     Ok(Report {
         local,
         mapped: first.mapped,
         mapping,
-        filtering: filtering(options, first.other.is_some())?,
+        filtering: filtering(options, elsewhere.is_some())?,
         allocation: if nat { Some(allocation(options)?) } else { None },
         hairpinning: if nat { Some(hairpinning(options)?) } else { None },
     })
@@ -89,38 +93,44 @@ fn local_endpoint(stun: &Stun, options: &Options) -> Result<SocketAddr, Error> {
     Ok(SocketAddr::new(ip, stun.port()?))
 }
 
-/// RFC 5780, section 4.3.
-fn mapping(stun: &Stun, first: &Answer, options: &Options) -> Result<Mapping, Error> {
-    let server = options.server;
-    let Some(other) = first.other else {
-        let alternate = SocketAddr::new(server.ip(), options.alternate_port);
-        return Ok(match stun.try_ask(alternate, 0)? {
-            None => Mapping::Unknown,
-            Some(answer) if answer.mapped == first.mapped => Mapping::PortIndependent,
-            Some(_) => Mapping::AddressAndPortDependent,
-        });
-    };
-    let other_address = stun.ask(SocketAddr::new(other.ip(), server.port()), 0)?;
-    if other_address.mapped == first.mapped {
-        return Ok(Mapping::EndpointIndependent);
-    }
-    let other_port = stun.ask(other, 0)?;
-    Ok(if other_port.mapped == other_address.mapped {
-        Mapping::AddressDependent
-    } else {
-        Mapping::AddressAndPortDependent
-    })
+/// What an address of the server says that need not be reached.
+fn tries(stun: &Stun, at: SocketAddr) -> Option<Answer> {
+    stun.try_ask(at, 0).ok().flatten()
 }
 
-/// RFC 5780, section 4.4. The socket must be one that has never sent anything elsewhere.
-fn filtering(options: &Options, has_other_address: bool) -> Result<Filtering, Error> {
+/// RFC 5780, section 4.3. With the answer from the server's other address, if there is one.
+fn mapping(stun: &Stun, first: &Answer, elsewhere: Option<&Answer>, options: &Options) -> Mapping {
+    let port = first.other.map_or(options.alternate_port, |other| other.port());
+    let is_same = |answer: &Answer| answer.mapped == first.mapped;
+    match elsewhere.map(is_same) {
+        Some(true) => Mapping::EndpointIndependent,
+        known => match (tries(stun, SocketAddr::new(options.server.ip(), port)), known) {
+            (None, _) => Mapping::Unknown,
+            (Some(answer), None) if is_same(&answer) => Mapping::PortIndependent,
+            (Some(answer), Some(_)) if is_same(&answer) => Mapping::AddressDependent,
+            (Some(_), _) => Mapping::AddressAndPortDependent,
+        },
+    }
+}
+
+/// RFC 5780, section 4.4. The socket must be one that has never sent anything elsewhere. A server that answers from
+/// where it was asked does not do what it was asked for.
+fn filtering(options: &Options, mut has_other_address: bool) -> Result<Filtering, Error> {
     use punchd::dialect::stun::message::{CHANGE_IP, CHANGE_PORT};
     let stun = Stun::open(options)?;
     stun.ask(options.server, 0)?;
-    if has_other_address && stun.try_ask(options.server, CHANGE_IP | CHANGE_PORT)?.is_some() {
-        return Ok(Filtering::EndpointIndependent);
+    if has_other_address {
+        match stun.try_ask(options.server, CHANGE_IP | CHANGE_PORT) {
+            Ok(Some(answer)) if answer.from.ip() != options.server.ip() => {
+                return Ok(Filtering::EndpointIndependent);
+            }
+            Ok(Some(_)) | Err(Error::Refused { .. }) => has_other_address = false,
+            Ok(None) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(match (stun.try_ask(options.server, CHANGE_PORT), has_other_address) {
+        (Ok(Some(answer)), _) if answer.from.port() == options.server.port() => Filtering::Unknown,
         (Ok(Some(_)), true) => Filtering::AddressDependent,
         (Ok(Some(_)), false) => Filtering::PortIndependent,
         (Ok(None), _) => Filtering::AddressAndPortDependent,

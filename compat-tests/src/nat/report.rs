@@ -44,7 +44,7 @@ pub enum Filtering {
     AddressAndPortDependent,
     /// Those from all ports of such an address at least; the server has no second address.
     PortIndependent,
-    /// The server has no second port either.
+    /// The server has no second port either, or does not answer from it.
     Unknown,
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for Filtering {
             Self::AddressDependent => "address-dependent",
             Self::AddressAndPortDependent => "address- and port-dependent",
             Self::PortIndependent => "endpoint-independent or address-dependent",
-            Self::Unknown => "unknown, the server has no alternate port",
+            Self::Unknown => "unknown, the server does not answer from another port",
         })
     }
 }

@@ -43,6 +43,11 @@ pub enum Error {
         /// The number of the error (RFC 8489, section 14.8).
         code: u16,
     },
+    /// Nothing comes back to another port than that which asks, so it does not tell how long a mapping lives.
+    NoResponsePort {
+        /// Who was asked.
+        server: SocketAddr,
+    },
 }
 
 impl Error {
@@ -60,6 +65,11 @@ impl fmt::Display for Error {
                 write!(f, "no STUN answer from {server} within {waited:.1?}")
             }
             Self::Refused { server, code } => write!(f, "{server} answers with the error {code}"),
+            Self::NoResponsePort { server } => write!(
+                f,
+                "{server} cannot tell how long a mapping lives: it does not answer to another port than that \
+                 which asks (RESPONSE-PORT of RFC 5780); try a punchd"
+            ),
         }
     }
 }
@@ -76,7 +86,9 @@ impl std::error::Error for Error {
 /// What a server answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The endpoint that it saw.
+    /// From where it came.
+    pub from: SocketAddr,
+    /// The endpoint that the server saw.
     pub mapped: SocketAddr,
     /// The server's other address and port, if it has both.
     pub other: Option<SocketAddr>,
@@ -146,7 +158,8 @@ impl Stun {
         }
         for _ in 0..TRIES {
             self.send(&request, server)?;
-            let answer = self.receive(self.patience, |data| answer(data, id, server))?;
+            let answer =
+                self.receive(self.patience, |data, from| answer(data, id, server, from))?;
             if let Some(answer) = answer {
                 return answer.map(Some);
             }
@@ -168,7 +181,7 @@ impl Stun {
 
     /// Whether one of these answers comes in time.
     pub(super) fn gets(&self, ids: &[Id], within: Duration) -> Result<bool, Error> {
-        let is_it = |data: &[u8]| {
+        let is_it = |data: &[u8], _| {
             Message::parse(data).ok().filter(|message| ids.contains(&message.id)).map(|_| ())
         };
         Ok(self.receive(within, is_it)?.is_some())
@@ -179,7 +192,7 @@ impl Stun {
     }
 
     pub(super) fn was_knocked(&self, within: Duration) -> Result<bool, Error> {
-        Ok(self.receive(within, |data| (data == KNOCK).then_some(()))?.is_some())
+        Ok(self.receive(within, |data, _| (data == KNOCK).then_some(()))?.is_some())
     }
 
     fn send(&self, data: &[u8], to: SocketAddr) -> Result<(), Error> {
@@ -191,10 +204,10 @@ impl Stun {
     fn receive<T>(
         &self,
         within: Duration,
-        mut read: impl FnMut(&[u8]) -> Option<T>,
+        read: impl FnMut(&[u8], SocketAddr) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         let until = Instant::now() + within;
-        datagrams::receive_until(&self.socket, until, |data, _| read(data))
+        datagrams::receive_until(&self.socket, until, read)
             .map_err(Error::socket("hear from", self.server))
     }
 
@@ -207,7 +220,12 @@ impl Stun {
     }
 }
 
-fn answer(data: &[u8], id: Id, server: SocketAddr) -> Option<Result<Answer, Error>> {
+fn answer(
+    data: &[u8],
+    id: Id,
+    server: SocketAddr,
+    from: SocketAddr,
+) -> Option<Result<Answer, Error>> {
     let message = Message::parse(data).ok().filter(|message| message.id == id)?;
     match message.class {
         Class::Success => {
@@ -215,7 +233,7 @@ fn answer(data: &[u8], id: Id, server: SocketAddr) -> Option<Result<Answer, Erro
             let mapped = mapped.or_else(|| message.address(attribute::MAPPED_ADDRESS))?;
             let other = message.address(attribute::OTHER_ADDRESS);
             let origin = message.address(attribute::RESPONSE_ORIGIN);
-            Some(Ok(Answer { mapped, other, origin }))
+            Some(Ok(Answer { from, mapped, other, origin }))
         }
         Class::Error => {
             let code = message.error_code().unwrap_or_default();

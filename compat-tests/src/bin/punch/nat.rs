@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
              in the server's --block, as `punch probe` shows."
         ),
         Error::Socket { doing, ref source, .. } => format!("{error}\n{}", advice(doing, source)),
-        Error::Refused { .. } => error.to_string(),
+        Error::Refused { .. } | Error::NoResponsePort { .. } => error.to_string(),
     })?;
     say(report);
     let Some(longest) = args.lifetime else { return Ok(()) };
