@@ -189,16 +189,7 @@ impl Host {
                 Err(error) => return Err(error),
             };
             let is_answer = |bytes: &[u8]| bytes.first() == Some(&wire::VERSION);
-            if is_answer(&event.bytes) {
-                // Something that it is told may have come behind it, or before it.
-                let end = event.bytes.iter().position(|byte| *byte == b'\n');
-                let rest = end.and_then(|end| event.bytes.get(end + 1..)).unwrap_or_default();
-                if !rest.is_empty() {
-                    let told = self.on_master(&Event { at: event.at, bytes: rest.to_vec() })?;
-                    self.unsaid.extend(told);
-                }
-                return Ok(());
-            }
+            // Something that it is told may have come with it.
             let mut told = self.on_master(&event)?;
             let before = told.len();
             told.retain(
@@ -406,16 +397,30 @@ impl Host {
             };
         }
         let mut happened = Vec::new();
-        let mut rest = event.bytes.as_slice();
-        while rest.first() == Some(&wire::MASTER) && happened.len() < MOST_AT_ONCE {
-            let told = wire::introduction(rest).map_err(|why| Error::Malformed {
-                from: self.config.master,
-                bytes: event.bytes.clone(),
-                why,
-            })?;
-            rest = rest.get(told.len..).unwrap_or_default();
-            let lost = !happened.is_empty();
-            happened.push(self.on_introduction(told, event.at, lost));
+        let (mut rest, mut lost) = (event.bytes.as_slice(), false);
+        while happened.len() < MOST_AT_ONCE {
+            let len = match rest.first() {
+                Some(&wire::MASTER) => {
+                    let told = wire::introduction(rest).map_err(|why| Error::Malformed {
+                        from: self.config.master,
+                        bytes: event.bytes.clone(),
+                        why,
+                    })?;
+                    let len = told.len;
+                    happened.push(self.on_introduction(told, event.at, lost));
+                    lost = true;
+                    len
+                }
+                // The answer to a question that games do not ask.
+                Some(&wire::VERSION) => {
+                    let end = rest.iter().position(|byte| *byte == b'\n');
+                    let len = end.map_or(rest.len(), |end| end + 1);
+                    happened.push(HostEvent::Ignored(rest.get(..len).unwrap_or_default().to_vec()));
+                    len
+                }
+                _ => break,
+            };
+            rest = rest.get(len..).unwrap_or_default();
         }
         if !rest.is_empty() {
             happened.push(HostEvent::Ignored(rest.to_vec()));

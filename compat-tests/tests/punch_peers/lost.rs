@@ -1,10 +1,11 @@
 //! Where the network loses packets to the master server.
 
 use std::io::Write;
-use std::net::{IpAddr, TcpStream};
+use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use compat_tests::gmnet::wire::{self, Protocol};
+use compat_tests::master::loopback;
 
 use crate::{Fake, WAIT, read};
 
@@ -83,4 +84,28 @@ fn a_client_shows_its_port_again_until_it_is_answered() {
     assert!(before <= 1, "{before} more");
     control.write_all(b"\xfe").expect("not found");
     assert!(join.output().contains("knows no host at 192.0.2.1"));
+}
+
+/// The two may have come apart, and be read at once.
+#[test]
+fn a_host_that_asks_whether_its_server_is_there_is_told_of_a_client_behind_the_answer() {
+    let (master, next) = (Fake::new(), Fake::new());
+    let client = UdpSocket::bind((loopback(), 0)).expect("a port");
+    client.set_read_timeout(Some(WAIT)).expect("a time-out");
+    let at = client.local_addr().expect("its address");
+    let _host = master.punch(&["host", "--master", &next.addr.to_string()]);
+    // The servers are in the order of the options.
+    let mut control = next.accept();
+    let from = next.next(&wire::udp_register(Protocol::Modern));
+    next.udp.send_to(&wire::datagram(&[wire::NOT_FOUND]), from).expect("a keepalive");
+    read(&mut control, &registration());
+    read(&mut control, wire::ASK_VERSION);
+    control.write_all(b"\xf61.2.5\n").expect("an answer");
+    read(&mut control, wire::ASK_VERSION);
+    let told = format!("{}\0{}\0", at.ip(), at.port());
+    let both = [b"\xf61.2.5\n\xff", told.as_bytes()].concat();
+    control.write_all(&both).expect("both at once");
+    let mut buffer = [0; 64];
+    let (len, _) = client.recv_from(&mut buffer).expect("a knock");
+    assert_eq!(buffer[..len], wire::datagram(&[wire::KNOCK]));
 }
