@@ -6,7 +6,8 @@
 mod events;
 mod natpunch;
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -105,6 +106,27 @@ fn a_host_registers_at_the_next_when_its_own_says_nothing_any_more() {
     is_back(&host, || hush(&one), &format!("registered again at {}", other.addr()));
     assert!(lists(&other, "Moves"));
     wake(&one);
+}
+
+/// As servers do that do not know the question.
+#[test]
+fn a_host_stays_at_the_next_though_that_does_not_tell_its_version() {
+    let one = Master::start(&[]);
+    let mute = TcpListener::bind((loopback(), 0)).expect("a port");
+    let at = mute.local_addr().expect("its address");
+    let both = format!("{},{at}", one.addr());
+    let host = start(&["host", "--bind", &loopback().to_string(), "--master", &both]);
+    host.lines_to("registered");
+    is_back(&host, || one.crash(), &format!("registered again at {at}"));
+    // It tries whether that one answers, and comes again.
+    let mut last = mute.accept().expect("a connection").0;
+    mute.set_nonblocking(true).expect("not to block");
+    while let Ok((connection, _)) = mute.accept() {
+        last = connection;
+    }
+    last.set_read_timeout(Some(BACK)).expect("a time-out");
+    let ended = std::io::copy(&mut last, &mut std::io::sink());
+    assert!(ended.is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "it has left");
 }
 
 #[test]

@@ -287,23 +287,34 @@ impl Again {
     /// Registers again, with the first master server that is there, and says what has come of it.
     fn register(&mut self, host: &mut Host) -> String {
         let is_confirmed = self.is_confirmed;
+        // As at the start: the first that takes the registration, and does not confirm it.
+        let mut silent = None;
         let registered = self.masters.ask(
             |masters| {
                 host.move_to(masters.current())?;
-                if is_confirmed { host.confirm(masters.patience(CONFIRM_WITHIN)) } else { Ok(()) }
+                if !is_confirmed && !masters.are_several() {
+                    return Ok(false);
+                }
+                let confirmed = host.confirm(masters.patience(CONFIRM_WITHIN));
+                if matches!(confirmed, Err(Error::NoAnswer { .. })) && masters.are_several() {
+                    silent.get_or_insert(masters.clone());
+                }
+                confirmed.map(|()| true)
             },
             // Who is refused has no better place to go to, but to another server.
             |_, _| true,
         );
+        let registered = match (registered, silent) {
+            (Err(_), Some(silent)) => {
+                self.masters = silent;
+                host.move_to(self.masters.current()).map(|()| false)
+            }
+            (registered, _) => registered,
+        };
         (self.heard, self.had) = (Instant::now(), host.has_master());
-        let Err(error) = registered else {
-            self.has_explained = false;
-            let which = match self.masters.are_several() {
-                true => format!(" at {}", self.masters.current()),
-                false => String::new(),
-            };
-            let rest = if is_confirmed { String::new() } else { format!("\n{NOT_CONFIRMED}") };
-            return format!("registered again{which}{rest}");
+        let error = match registered {
+            Ok(is_confirmed) => return self.registered(is_confirmed),
+            Err(error) => error,
         };
         self.had = false;
         host.unregister();
@@ -315,6 +326,17 @@ impl Again {
         let why = Ending::behind(&error, master, bind);
         let refused = matches!(error, Error::MasterClosed { .. }).then_some(REFUSED);
         why.or(refused).map_or(said.clone(), |why| format!("{said}\n{why}"))
+    }
+
+    /// What it says of that.
+    fn registered(&mut self, is_confirmed: bool) -> String {
+        (self.is_confirmed, self.has_explained) = (is_confirmed, false);
+        let which = match self.masters.are_several() {
+            true => format!(" at {}", self.masters.current()),
+            false => String::new(),
+        };
+        let rest = if is_confirmed { String::new() } else { format!("\n{NOT_CONFIRMED}") };
+        format!("registered again{which}{rest}")
     }
 
     /// Whether this only shows that the server is there, as it was asked.
