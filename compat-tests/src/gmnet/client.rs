@@ -12,6 +12,7 @@ use super::control::{Control, Event, GameSocket};
 use super::error::Error;
 use super::knock::{Plan, Stage};
 use super::wire::{self, Data};
+use asking::Next;
 
 /// At so many endpoints a client knocks at one time.
 const MOST_ENDPOINTS: usize = 8;
@@ -58,6 +59,8 @@ pub struct Client {
     config: ClientConfig,
     socket: GameSocket,
     control: Option<Control>,
+    /// The next master server that is asked while the host is knocked at, as the one that told of it is gone.
+    next: Option<Next>,
     answer: Option<Answer>,
     state: State,
     started: Instant,
@@ -102,6 +105,7 @@ impl Client {
             config,
             socket,
             control: None,
+            next: None,
             answer: None,
             state,
             started,
@@ -170,7 +174,10 @@ impl Client {
                 self.ask_next(silent)?;
             }
             State::Asking { .. } => self.show_port_again(),
-            State::Knocking { .. } => self.step_knocking()?,
+            State::Knocking { .. } => {
+                self.ask_meanwhile()?;
+                self.step_knocking()?;
+            }
             State::Connected { .. } => {}
         }
         Ok(self.progress())
@@ -320,7 +327,10 @@ impl Client {
     fn on_message(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         let master = self.config.master;
         match bytes.first() {
-            None if self.answer.is_some() => self.control = None,
+            None if self.answer.is_some() => {
+                let ended = self.control.take().map(|control| control.ended(Vec::new()));
+                ended.map_or(Ok(()), |why| self.go_on_knocking(why))?;
+            }
             None => {
                 let closed = Error::MasterClosed { master, after: Vec::new() };
                 let ended = self.control.as_ref();
@@ -333,6 +343,7 @@ impl Client {
                 self.on_introduction(told.endpoint);
                 return Ok(told.len);
             }
+            Some(&wire::NOT_FOUND) if self.next.is_some() => self.ask_later(),
             Some(&wire::NOT_FOUND) => {
                 let error = Error::NotFound { host: self.config.host };
                 self.knock_directly(Answer::NotFound, error)?;
@@ -344,6 +355,7 @@ impl Client {
 
     fn on_introduction(&mut self, host: SocketAddr) {
         self.answer = Some(Answer::Told(host));
+        self.is_told();
         let is_new = !self.told.contains(&host);
         if is_new && self.told.len() < MOST_ENDPOINTS {
             self.told.push(host);
@@ -381,7 +393,7 @@ impl Client {
             if payload.first() == Some(&wire::WELCOME) {
                 self.state = State::Connected { host: from };
                 self.connected = Some(self.started.elapsed());
-                self.control = None;
+                (self.control, self.next) = (None, None);
                 return Ok(());
             }
         }

@@ -129,6 +129,26 @@ fn a_host_stays_at_the_next_though_that_does_not_tell_its_version() {
     assert!(ended.is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "it has left");
 }
 
+/// Its own has told where the host was, which is somewhere else by the time that it is known at the next.
+#[test]
+fn a_client_that_knocks_asks_the_next_when_its_own_is_killed() {
+    let (one, other, both) = two();
+    let ip = loopback();
+    let left = HostConfig { bind: Some(ip), never_welcome: true, ..HostConfig::new(one.addr()) };
+    let _left = Host::registered(left.with_data(&["Moves"]), WAIT).expect("registered");
+    let (at, own) = (ip.to_string(), loopback().to_string());
+    let mut player = start(&["join", &at, "--bind", &own, "--master", &both]);
+    player.lines_to("knocking there");
+    one.crash();
+    player.lines_to(&format!("asking the master server {}", other.addr()));
+    let next = other.addr().to_string();
+    let host = start(&["host", "--bind", &at, "--data1", "Moves", "--master", &next]);
+    host.lines_to("registered");
+    player.lines_to("the host is also at");
+    player.lines_to("connect_ms=");
+    assert!(player.wait().success());
+}
+
 #[test]
 fn whoever_starts_takes_the_first_that_is_there() {
     let (silent, there) = (Master::start(&[]), Master::start(&[]));
