@@ -2,11 +2,12 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use compat_tests::master::{Master, loopback};
 use compat_tests::running::Running;
 
-use super::{WAIT, command, hush, is_back, output, start, two, wake};
+use super::{BACK, WAIT, command, hush, is_back, output, start, two, wake};
 
 #[test]
 fn a_lobby_of_natpunch_is_opened_at_the_next() {
@@ -118,4 +119,24 @@ fn who_is_forgotten_registers_again() {
     let said = [host.lines_to("created"), member.lines_to("joined")].concat();
     let refusals = said.iter().filter(|line| line.contains("not registered")).count();
     assert!(refusals < 8, "{said:?}");
+}
+
+/// Others do not see that it looks now and then whether its server is there.
+#[test]
+fn who_uses_no_lobbies_stays_in_the_list_of_clients() {
+    let (one, _other, both) = two();
+    let mut client = at_a_prompt(&both);
+    client.types("who");
+    let we_are = client.line_with("we are ");
+    let id = we_are.split(' ').nth(2).expect("its ID");
+    let begun = Instant::now();
+    let at = one.addr().to_string();
+    while begun.elapsed() < BACK {
+        let (out, said) = output(&["natpunch", "--master", &at, "clients"]);
+        let is_listed = said.lines().any(|line| line.starts_with(id));
+        assert!(out.status.success() && is_listed, "{said}");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let said = client.lines_so_far();
+    assert!(said.is_empty(), "{said:?}");
 }

@@ -144,10 +144,10 @@ struct Session {
     lobbies: Vec<LobbyInfo>,
     /// We are in a lobby.
     joined: bool,
-    /// Clients that the server told of.
-    clients: Vec<ClientInfo>,
-    /// The server has told of lobbies, or of clients.
+    /// The server has told of lobbies.
     listed: bool,
+    /// Clients that the server told of, if it has.
+    clients: Option<Vec<ClientInfo>>,
     pongs: usize,
     /// Where the server said first that others are, and where last.
     told: HashMap<String, (SocketAddr, SocketAddr)>,
@@ -176,7 +176,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         home: None,
         back: None,
         lobbies: Vec::new(),
-        clients: Vec::new(),
+        clients: None,
         joined: false,
         listed: false,
         pongs: 0,
@@ -285,7 +285,7 @@ impl Session {
             Event::Refused(_) if self.looks_for_home() => self.lobbies.clear(),
             Event::Refused(why) => self.refused = Some(why),
             Event::Lobbies(lobbies) => (self.lobbies, self.listed) = (lobbies, true),
-            Event::Clients(clients) => (self.clients, self.listed) = (clients, true),
+            Event::Clients(clients) => self.clients = Some(clients),
             _ => {}
         }
     }
@@ -328,9 +328,9 @@ impl Session {
                 Ok(())
             }
             Command::Clients => {
-                self.listed = false;
-                self.ask(time, |s| s.client.list_clients(), |s| s.listed)?;
-                self.clients.iter().for_each(|client| print_client("", client));
+                self.clients = None;
+                self.ask(time, |s| s.client.list_clients(), |s| s.clients.is_some())?;
+                self.clients.iter().flatten().for_each(|client| print_client("", client));
                 Ok(())
             }
             Command::Create { name, max_players, wait_for } => {

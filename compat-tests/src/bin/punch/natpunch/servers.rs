@@ -111,8 +111,8 @@ impl Session {
         if self.looks.unanswered >= MOST_UNANSWERED {
             return true;
         }
-        // What cannot be sent is not answered.
-        let _ = self.client.list();
+        // What cannot be sent is not answered. Who lists lobbies is in no list of clients any more.
+        let _ = self.client.list_clients();
         self.looks = Looks { last: Some(Instant::now()), unanswered: self.looks.unanswered + 1 };
         false
     }
