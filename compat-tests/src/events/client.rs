@@ -138,9 +138,11 @@ impl EventClient {
     }
 
     /// From now on no answer is waited for, not that of a peer either, once [`Self::is_silent`] says so of these
-    /// times: for who has another server to go on to.
+    /// times: for who has logged in, and has another server to go on to. One that is there may take its time, as it
+    /// may have to ask another node.
     pub fn give_up_silent(&mut self, quiet: Duration, within: Duration) {
         self.looks = Some((quiet, within));
+        self.patience = OF_SERVER;
     }
 
     /// The TCP connection below.

@@ -92,8 +92,9 @@ fn a_peer_of_events_meets_one_while_it_knocks_at_others() {
 fn at_a_prompt(id: &str, masters: &str) -> Running {
     let mut events = command(&["events", "--id", id, "--master", masters]);
     events.stdin(Stdio::piped());
-    let events = Running::start(events, WAIT);
-    events.lines_to("my UDP endpoint");
+    let mut events = Running::start(events, WAIT);
+    events.types("rooms");
+    events.lines_to("no rooms");
     events
 }
 

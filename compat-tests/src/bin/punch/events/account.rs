@@ -71,11 +71,11 @@ impl Account {
         if self.is_web {
             client.become_web()?;
         }
+        client.on_request("echo", |request| Ok(request.data.clone()));
+        let login = client.resume(&self.id, &self.game, self.key.as_deref(), secret)?;
         if masters.are_several() {
             client.give_up_silent(LOOK_EVERY, SILENT);
         }
-        client.on_request("echo", |request| Ok(request.data.clone()));
-        let login = client.resume(&self.id, &self.game, self.key.as_deref(), secret)?;
         Ok((client, login))
     }
 
