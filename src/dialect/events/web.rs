@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
-use super::framing::{Framer, Go};
 use crate::limits;
 
 mod opening;
@@ -205,11 +204,10 @@ impl Frames {
         if self.is_closed {
             return;
         }
-        // What the server itself writes can be read.
-        let _ = Framer::default().read(events, |event| {
+        // Each ends with the only LF in it. What the server gathers may be longer and deeper than what peers may send.
+        for event in events.split(|byte| *byte == b'\n').filter(|event| !event.is_empty()) {
             write_frame(OpCode::Data(Data::Text), None, event, out);
-            Go::On
-        });
+        }
     }
 
     /// Appends the answer to a ping.

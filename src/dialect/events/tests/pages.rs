@@ -47,7 +47,7 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     while let [first, second, rest @ ..] = bytes {
         let (length, rest) = match second {
             126 => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
-            127 => panic!("longer than any event"),
+            127 => (u64::from_be_bytes(rest[..8].try_into().unwrap()) as usize, &rest[8..]),
             length => (usize::from(*length), rest),
         };
         all.push((*first, rest[..length].to_vec()));
@@ -333,6 +333,43 @@ fn a_place_is_kept_for_a_page_as_well() {
     let heard = world.hears_frames(id);
     let numbers: Vec<_> = heard.iter().filter(|(_, event)| event["type"] == "pass").collect();
     assert_eq!(numbers.len(), 2, "a message each: {heard:?}");
+}
+
+/// Lists gather what hosts say, and who is sent an event is told who sent it.
+#[test]
+fn pages_hear_what_is_longer_and_deeper_than_what_anybody_may_send() {
+    let mut world = World::new();
+    let page = world.page_of("page");
+    let ask = |name: &str| json!({"type": "request", "name": name, "request_id": 2}).to_string();
+    let deep = format!("{}1{}", "[".repeat(limits::NESTING - 3), "]".repeat(limits::NESTING - 3));
+    let long = format!("\"{}\"", "x".repeat(1000));
+    for (name, data, count) in [("deep", deep, 1), ("long", long, limits::ROOMS_AT_ONCE)] {
+        let hosts: Vec<ConnId> = (0..count)
+            .map(|n| world.login_from([10, n as u8, 0, 1].into(), &format!("{name} {n}")).0)
+            .collect();
+        world.say(page, text(ask("watch_rooms")));
+        world.hears_frames(page);
+        for host in &hosts {
+            let create = format!(
+                r#"{{"type":"request","name":"create_room","data":{{"name":"r","data":{{"d":{data}}}}},"request_id":1}}"#
+            );
+            world.say(*host, create);
+            assert!(names(&world.heard(*host)).contains(&"self_joined"));
+        }
+        world.say(page, text(ask("list_rooms")));
+        world.wait(Duration::from_secs(1));
+        let heard = world.hears_frames(page);
+        let lists = heard.iter().map(|(_, event)| event["data"]["rooms"].as_array());
+        let lists: Vec<_> = lists.map(|rooms| rooms.map(Vec::len)).collect();
+        assert_eq!(lists, [Some(count), Some(count)], "{name}");
+        hosts.into_iter().for_each(|host| world.gone(host));
+    }
+    world.hears_frames(page);
+    let (program, _) = world.login(&"p".repeat(limits::LABEL));
+    let mut event = json!({"type": "pass", "name": "n", "dest": "page", "data": ""});
+    event["data"] = "x".repeat(limits::OBJECT - event.to_string().len()).into();
+    world.say(program, event.to_string());
+    assert_eq!(world.hears_frames(page)[0].1["data"], event["data"]);
 }
 
 proptest! {
