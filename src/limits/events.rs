@@ -111,6 +111,10 @@ pub const OBJECTS: usize = 64;
 /// [`ROOM_DATA`] at most, has room for fewer.
 pub const MEMBERS: usize = 1024;
 
+/// So many of a room are told at once where somebody is who shows its game socket: two messages each take a tenth of a
+/// millisecond. Of more it is told later, as the datagrams of a whole mesh of [`ROOM_PLAYERS`] come at the same moment.
+pub const INTRODUCED_AT_ONCE: usize = 16;
+
 /// How often the endpoint of a peer may change: with it everyone in its room is told.
 pub const ENDPOINT_GAP: Duration = Duration::from_secs(1);
 

@@ -1,6 +1,6 @@
 //! Who in a room is told of whom.
 
-use super::{Context, Events, Member, Room};
+use super::{Context, Events, Link, Member, Room};
 use crate::dialect::ConnId;
 use crate::limits;
 
@@ -28,24 +28,38 @@ impl Events {
         }
     }
 
-    /// The same at once where there are few, else when it is the turn of those who are told later: datagrams of many come
-    /// at the same moment.
+    /// The same at once where few are to be told, else later: datagrams of many come at the same moment.
     pub(in crate::dialect::events) fn introduce_soon(
         &mut self,
         cx: &mut Context<'_>,
         id: ConnId,
         news: bool,
     ) {
-        const FEW: usize = 16;
         let room = self.room_of(id).ok().and_then(|(game, number)| self.rooms.get(&game, number));
-        let to_meet = room.map_or(0, |room| {
-            room.members.iter().filter(|seat| room.pair(id, seat.conn).is_some()).count()
+        let to_tell = room.map_or(0, |room| {
+            let pairs = room.members.iter().filter_map(|seat| room.pair(id, seat.conn));
+            pairs.filter(|(_, member)| news || !member.introduced).count()
         });
-        if to_meet <= FEW {
+        if to_tell <= limits::INTRODUCED_AT_ONCE {
             self.introduce_again(cx, id, news);
-        } else if !self.successors.contains(&id) {
+        } else {
+            self.introduce_later(id, news);
+        }
+    }
+
+    /// The same when it is the turn of those who are told later.
+    pub(super) fn introduce_later(&mut self, id: ConnId, news: bool) {
+        if news {
+            self.forget_introductions(id);
+        }
+        if !self.successors.contains(&id) {
             self.successors.push_back(id);
         }
+    }
+
+    /// All whom somebody is to meet are to be told of it anew.
+    pub(in crate::dialect::events) fn forget_introductions(&mut self, id: ConnId) {
+        self.each_link(id, |link| link.introduced = false);
     }
 
     /// Introduces those who have become hosts since, or have moved, as far as a turn goes.
@@ -54,7 +68,7 @@ impl Events {
         while cx.out.len() < most
             && let Some(host) = self.successors.pop_front()
         {
-            self.introduce_again(cx, host, true);
+            self.introduce_again(cx, host, false);
         }
     }
 
@@ -84,12 +98,15 @@ impl Events {
 
     /// Somebody's game socket is elsewhere: it punches anew with all whom it is to meet.
     pub(in crate::dialect::events) fn forget_results(&mut self, id: ConnId) {
+        self.each_link(id, |link| link.result = None);
+    }
+
+    /// What is known of somebody and all whom it is to meet.
+    fn each_link(&mut self, id: ConnId, change: impl Fn(&mut Link)) {
         let Ok((game, number)) = self.room_of(id) else { return };
         let Some(room) = self.rooms.get_mut(&game, number) else { return };
         for other in room.others(id) {
-            if let Some(link) = room.link_mut(id, other) {
-                link.result = None;
-            }
+            room.link_mut(id, other).into_iter().for_each(&change);
         }
     }
 

@@ -167,7 +167,7 @@ impl Events {
             }
         }
         // Later, as that takes more than is at hand where connections end.
-        self.successors.push_back(host);
+        self.introduce_later(host, true);
     }
 
     /// Ends a room: why its host leaves, and whether it is told so.

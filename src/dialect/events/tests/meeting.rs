@@ -68,7 +68,45 @@ fn a_whole_mesh_is_told_of_a_move_when_it_is_its_turn() {
     let at_once = heard(&mut world);
     assert!((1..400).contains(&at_once), "{at_once}");
     world.wait(Duration::from_millis(100));
-    assert_eq!(at_once + heard(&mut world), 2 * PLAYERS * (PLAYERS - 1));
+    assert_eq!(at_once + heard(&mut world), PLAYERS * (PLAYERS - 1), "each of all others, once");
+}
+
+/// One game socket is at an address that has no connection, so that others are not told of it yet.
+#[test]
+fn keepalives_in_a_mesh_tell_only_what_could_not_be_told_before() {
+    const PLAYERS: usize = 20;
+    let limits = Limits { commands_per_second: 0, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let ids: Vec<(ConnId, String)> = (0..PLAYERS).map(|n| world.login(&format!("p{n}"))).collect();
+    let made = json!({"name": "m", "max_players": PLAYERS, "mesh": true});
+    let made = world.ask(ids[0].0, "create_room", made).unwrap();
+    for (id, _) in &ids[1..] {
+        world.ask(*id, "join_room", json!({"room": made["room"]})).unwrap();
+    }
+    world.heard.clear();
+    let keep_alive = |world: &mut World| {
+        for (n, (_, token)) in ids.iter().enumerate() {
+            let ip = if n == 0 { "198.51.100.7" } else { "203.0.113.1" };
+            world.datagram(&format!("{ip}:{}", 4000 + n), &format!("udp:{token}"));
+        }
+        world.wait(Duration::from_millis(100));
+        let heard: Vec<_> = ids.iter().map(|(id, _)| world.heard(*id)).collect();
+        heard
+    };
+    let first = keep_alive(&mut world);
+    assert!(first[1].len() >= PLAYERS - 2 && first[0].len() < PLAYERS - 1);
+    for _ in 0..5 {
+        assert!(keep_alive(&mut world).iter().all(Vec::is_empty));
+    }
+    world.shared.unproven.add(IpAddr::from([198, 51, 100, 7]));
+    let then = keep_alive(&mut world);
+    for (first, then) in first.iter().zip(&then) {
+        let mut told: Vec<_> = first.iter().chain(then).map(|event| &event["data"]["id"]).collect();
+        told.sort_by_key(|id| id.as_str().map(str::to_owned));
+        told.dedup();
+        assert_eq!((told.len(), first.len() + then.len()), (PLAYERS - 1, PLAYERS - 1));
+    }
+}
 }
 
 /// All others are told each time, which costs more than the datagram.
