@@ -334,7 +334,6 @@ impl Events {
         };
         let Some(peer) = self.peer_mut(id) else { return };
         let changed = peer.endpoint != Some(from);
-        let is_untold = std::mem::take(&mut peer.untold);
         if changed {
             let is_early = cx.now.instant - peer.learned < limits::ENDPOINT_GAP;
             // All whom it is to meet are told, so who has asked for much has to wait. It is sent again until it is
@@ -348,6 +347,7 @@ impl Events {
             }
             peer.learned = cx.now.instant;
         }
+        let is_untold = self.peer_mut(id).is_some_and(|peer| std::mem::take(&mut peer.untold));
         let answer = format!("udp:{}:{}", from.ip(), from.port());
         cx.shared.credits.received(cx.now.instant, from.ip(), data.len());
         if cx.shared.credits.spend(cx.now.instant, from.ip(), answer.len()) {

@@ -107,6 +107,21 @@ fn keepalives_in_a_mesh_tell_only_what_could_not_be_told_before() {
         assert_eq!((told.len(), first.len() + then.len()), (PLAYERS - 1, PLAYERS - 1));
     }
 }
+
+#[test]
+fn who_could_not_be_told_is_told_though_a_datagram_came_too_early() {
+    let mut world = World::new();
+    let ([host, one, two], _) = room_of_three(&mut world);
+    let [of_host, of_one, of_two] =
+        [host, one, two].map(|id| format!("udp:{:032x}", world.events.token_of(id)));
+    world.datagram("203.0.113.1:1", &of_host);
+    world.datagram("198.51.100.7:1", &of_one);
+    world.datagram("198.51.100.8:1", &of_two);
+    assert!(world.heard(two).is_empty(), "one of a network at a time");
+    world.datagram("198.51.100.9:1", &of_two);
+    world.shared.unproven.add(IpAddr::from([198, 51, 100, 8]));
+    world.datagram("198.51.100.8:1", &of_two);
+    assert_eq!(world.hears(two)["data"]["id"], "host");
 }
 
 /// All others are told each time, which costs more than the datagram.
