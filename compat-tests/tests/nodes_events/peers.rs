@@ -164,6 +164,24 @@ fn who_does_not_read_is_busy_for_those_of_other_nodes() {
     assert_eq!(world.heard(&bob), Vec::<Value>::new());
 }
 
+/// As on one node: its place is kept, and what is too much for it becomes `busy`.
+#[test]
+fn a_long_answer_from_another_node_does_not_end_the_place_of_who_is_away() {
+    let mut world = World::of(2);
+    let amy = world.login(0, "amy");
+    let (bob, told) = world.try_login(1, "bob", &json!({"keep": true}));
+    let secret = told.unwrap()["secret"].clone();
+    world.say(&bob, &request("q", "7", "amy"));
+    let asked = world.heard(&amy).remove(0);
+    world.gone(&bob);
+    let id = &asked["request_id"];
+    world.say(&amy, &json!({"type": "response", "data": "x".repeat(20_000), "request_id": id}));
+    world.pass(1000);
+    let (bob, told) = world.try_login(1, "bob", &json!({"secret": secret}));
+    assert_eq!(told.unwrap()["resumed"], true);
+    let heard = world.heard(&bob);
+    assert_eq!((heard.len(), &heard[0]["error"]["code"]), (1, &json!("busy")), "{heard:?}");
+}
 /// What is too much for another node is lost with all else that it is told, so that it takes this one for dead.
 #[test]
 fn what_peers_say_to_another_node_is_bounded_and_shared_among_addresses() {

@@ -61,7 +61,7 @@ impl Events {
     ///
     /// # Errors
     /// If it has too much to read already.
-    fn check_room(
+    pub(super) fn check_room(
         &self,
         from: ConnId,
         to: ConnId,
@@ -79,7 +79,8 @@ impl Events {
         Ok(())
     }
 
-    fn note_sent(&mut self, from: ConnId, to: ConnId, length: usize) {
+    /// A peer has sent another one so much.
+    pub(super) fn note_sent(&mut self, from: ConnId, to: ConnId, length: usize) {
         let addr = self.conns.get(from).map(|conn| conn.addr.ip());
         if let Some((addr, conn)) = addr.zip(self.conns.get_mut(to)) {
             conn.unread.note_sent(addr, length);

@@ -174,6 +174,13 @@ impl Events {
         if leaves && !event.is_error() {
             self.leave_remote_room(node, id);
         }
+        // The node of the other peer does not know how much this one has still to read.
+        if !route.is_of_node {
+            if let Err(fault) = self.check_room(route.receiver, id, event.length, false) {
+                return self.fail_route(&route, &fault, out);
+            }
+            self.note_sent(route.receiver, id, event.length);
+        }
         self.send(id, out, |bytes| event.write_again(bytes, &route.id));
     }
 
