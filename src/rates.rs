@@ -58,6 +58,16 @@ impl Rates {
 
     /// The same of what has so many times as much as an address.
     pub fn allow_times(&mut self, now: Instant, source: impl Hash, times: u32) -> bool {
+        self.allow_tokens(now, source, (1, times))
+    }
+
+    /// The same for something that costs so many tokens; if there are not as many left, the next has to wait the longer.
+    pub fn allow_tokens(
+        &mut self,
+        now: Instant,
+        source: impl Hash,
+        (tokens, times): (u32, u32),
+    ) -> bool {
         let (refill, burst) = (self.refill / times.max(1), self.burst);
         if refill.is_zero() {
             return true;
@@ -66,7 +76,7 @@ impl Rates {
         let full_at = (*place).max(now);
         let allowed = full_at - now <= burst;
         if allowed {
-            *place = full_at + refill;
+            *place = full_at + refill * tokens;
         }
         allowed
     }

@@ -32,6 +32,11 @@ impl Pace {
         self.open_at() <= now
     }
 
+    /// Whether less than half of what may be said at once was said just now.
+    pub(super) fn is_half_open(&self, now: Instant) -> bool {
+        self.full_at.before(BURST / 2) <= now
+    }
+
     /// So many bytes are said.
     pub(super) fn spend(&mut self, now: Instant, bytes: usize) {
         let micros = (bytes as u64).saturating_mul(1_000_000) / u64::from(bounds::NEWS_BYTES);

@@ -110,6 +110,14 @@ pub const PASSED_OF_SOURCE_SECONDS: u32 = 5;
 /// node, and has to wait for more.
 pub const PASSED_BYTES: usize = 256;
 
+/// Bytes a second of what one address (IPv6: one /64, and of a /48 four times that) says to peers of another node that go
+/// before what others say: a game that is played through the server says a few kB. It takes 250 addresses to fill what
+/// all may say.
+pub const PASSED_LITTLE: u32 = 8000;
+
+/// So many seconds' worth of them at once: one event of the longest.
+pub const PASSED_LITTLE_SECONDS: u32 = 8;
+
 /// Bytes of a request that is passed on to the node of a room which cost as much as another command. What a room needs
 /// to be told seldom takes as many.
 pub const ASKED_BYTES: usize = 1024;

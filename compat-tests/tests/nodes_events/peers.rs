@@ -218,6 +218,27 @@ fn what_peers_say_to_another_node_is_bounded_and_shared_among_addresses() {
     assert_eq!(world.names(&bob), ["hello"]);
 }
 
+/// However many send all they may.
+#[test]
+fn who_says_little_to_another_node_is_not_kept_from_it_by_those_who_say_much() {
+    let mut world = World::of(2);
+    let bob = world.login(1, "bob");
+    let all: Vec<_> = (0..9).map(|n| world.login(0, &n.to_string())).collect();
+    let [masses @ .., small] = &all[..] else { unreachable!() };
+    let pass = |name: &str, data: String| json!({"type": "pass", "name": name, "data": data, "dest": "bob"});
+    let long = pass("long", "x".repeat(60_000)).to_string();
+    let mut arrived = 0;
+    for n in 0..100 {
+        masses.iter().for_each(|(node, conn, _)| world.write(*node, *conn, long.as_bytes()));
+        if n % 2 == 1 {
+            world.say(small, &pass("small", "here".into()));
+        }
+        world.pass(100);
+        arrived += world.names(&bob).iter().filter(|name| *name == "small").count();
+    }
+    assert!(arrived >= 48, "{arrived} of 50");
+}
+
 /// Short questions, and long answers.
 #[test]
 fn what_peers_answer_to_those_of_another_node_is_bounded() {

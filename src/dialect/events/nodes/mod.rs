@@ -23,6 +23,7 @@ use std::sync::Arc;
 use log::warn;
 
 use self::message::Message;
+use self::passed::Passed;
 use super::event::{Event, Fault, Kind};
 use super::wire::Wire;
 use super::{Context, Events, Outbox};
@@ -39,6 +40,7 @@ use crate::timers::{LogThrottle, Timers};
 
 mod guests;
 mod message;
+mod passed;
 mod remote_rooms;
 mod replication;
 
@@ -58,7 +60,7 @@ pub(super) struct Nodes {
     /// How much each may be told of that.
     paces: Map<NodeId, Pace>,
     /// How much peers here may say to those of each.
-    passed: Map<NodeId, Pace>,
+    passed: Map<NodeId, Passed>,
     /// Peers and rooms of this node that have changed since others were told.
     untold: Untold<Leaving>,
     /// The peers of other nodes, by their tokens.

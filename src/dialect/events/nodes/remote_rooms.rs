@@ -57,8 +57,7 @@ impl Events {
         Ok(())
     }
 
-    /// Counts what a peer says to one of another node: for its address, so that none takes all that may be said to those
-    /// there, and for all.
+    /// Counts what a peer says to one of another node: for its address, which has to wait if that is much, and for all.
     ///
     /// # Errors
     /// If so much was said to peers of that node that it would drop the rest, and all else that it is told.
@@ -69,15 +68,13 @@ impl Events {
         length: usize,
         node: NodeId,
     ) -> Result<(), Fault> {
-        let pace = self.nodes.passed.entry(node).or_default();
-        if !pace.is_open(now) {
+        let Some(addr) = self.conns.get(id).map(|conn| conn.addr.ip()) else { return Ok(()) };
+        let passed = self.nodes.passed.entry(node).or_default();
+        if !passed.allow(now, addr, BESIDE + length) {
             return Err(Fault::new("busy", "too much is said to peers of another node"));
         }
-        pace.spend(now, BESIDE + length);
-        if let Some(conn) = self.conns.get(id) {
-            let tokens = (length / bounds::PASSED_BYTES) as u32;
-            self.passes.charge(now, conn.addr.ip(), tokens);
-        }
+        let tokens = (length / bounds::PASSED_BYTES) as u32;
+        self.passes.charge(now, addr, tokens);
         Ok(())
     }
 
