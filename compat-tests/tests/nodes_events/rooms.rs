@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use punchd::server::Server;
 use serde_json::{Value, json};
 
 use super::{World, request};
@@ -282,4 +283,41 @@ fn a_mass_of_rooms_that_come_and_go_does_not_keep_another_from_the_lists() {
     let room = world.room(&amy, json!({"name": "own"}));
     world.pass(100);
     assert_eq!(world.list(&viewer, json!({}))[0]["room"], json!(room));
+}
+
+/// Its own node passes on no more than it would do itself.
+#[test]
+fn what_a_host_at_another_node_tells_its_room_is_bounded_as_at_its_own() {
+    const PLAYERS: usize = 40;
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    let room = json!({"room": world.room(&amy, json!({"name": "r", "migrate": true}))});
+    world.ask(&bob, "join_room", room.clone()).unwrap();
+    for n in 0..PLAYERS {
+        let player = world.login(0, &n.to_string());
+        world.ask(&player, "join_room", room.clone()).unwrap();
+    }
+    world.gone(&amy);
+    world.pass(12_000);
+    world.heard(&bob);
+    let update = json!({"type": "request", "name": "update_room", "data": {"locked": false}, "request_id": 1});
+    let before = world.written.len();
+    world.write(bob.0, bob.1, update.to_string().repeat(2000).as_bytes());
+    let mut turns = vec![world.written.len() - before];
+    let is_busy = |world: &World| {
+        let next = world.servers[1].as_ref().and_then(Server::next_wakeup);
+        next.is_some_and(|next| next <= world.now)
+    };
+    while is_busy(&world) {
+        let before = world.written.len();
+        world.act(1, |server, now, out| server.on_wakeup(now, out));
+        turns.push(world.written.len() - before);
+    }
+    let most = turns.iter().max().unwrap();
+    assert!(*most <= 4 * PLAYERS, "in one turn: {most}");
+    let all: usize = turns.iter().sum();
+    assert!((2000..18_000).contains(&all), "{all}");
+    let heard = world.heard(&bob);
+    assert!(heard.iter().any(|event| event["error"]["code"] == "too_many"));
+    assert_eq!(heard.len(), 2000, "all are answered");
 }

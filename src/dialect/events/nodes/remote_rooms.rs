@@ -12,7 +12,7 @@ use crate::dialect::events::peers::Peer;
 use crate::dialect::events::rooms::no_such_room;
 use crate::dialect::events::routing::Route;
 use crate::dialect::events::{Context, Events, Outbox};
-use crate::limits::cluster as bounds;
+use crate::limits::{self, cluster as bounds};
 
 /// In which room of another node a peer of this one is.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +78,18 @@ impl Events {
         Ok(())
     }
 
+    /// What a peer asks of another node makes that tell so many others: it costs as much as here, also of this turn, so
+    /// that no more comes to the other node than it would do itself.
+    pub(in crate::dialect::events) fn charge_elsewhere(
+        &mut self,
+        cx: &Context<'_>,
+        id: ConnId,
+        told: usize,
+    ) {
+        self.charge(cx.now, id, told);
+        self.work_queue.spend(limits::COMMAND_WORK * told);
+    }
+
     /// Passes on what a peer says of a room of another node that it is in. None: it is in none, or says something
     /// else.
     pub(in crate::dialect::events) fn forward_to_room(
@@ -92,6 +104,8 @@ impl Events {
             _ => event.name == "punch_result",
         };
         let conn = self.nodes.conn_of(node).filter(|_| is_for_room)?;
+        let told = if event.name == "update_room" { self.told_elsewhere(id) } else { 0 };
+        self.charge_elsewhere(cx, id, told);
         Some(self.pass_on(cx, id, event, (node, conn)))
     }
 
@@ -101,11 +115,13 @@ impl Events {
         cx: &mut Context<'_>,
         id: ConnId,
         event: &Event<'_>,
-        node: Option<NodeId>,
+        (node, players): (Option<NodeId>, usize),
     ) -> Result<(), Fault> {
         // Who asks from elsewhere asks for a room of this node.
         let node = node.filter(|_| self.guest(id).is_none()).ok_or_else(no_such_room)?;
         let conn = self.nodes.conn_of(node).ok_or_else(no_such_room)?;
+        // They are told when it leaves as well.
+        self.charge_elsewhere(cx, id, 2 * players);
         let remote = RemoteMembership { node, room: None, round: 0, told: cx.now.instant };
         if let Some(peer) = self.peer_mut(id) {
             peer.remote = Some(Box::new(remote));

@@ -64,8 +64,8 @@ impl Events {
             return Err(other_family());
         }
         if let Some(elsewhere) = room.and_then(|room| room.elsewhere.as_ref()) {
-            let node = elsewhere.asked();
-            return self.join_elsewhere(cx, id, event, node);
+            let (node, players) = (elsewhere.asked(), elsewhere.players.len());
+            return self.join_elsewhere(cx, id, event, (node, players));
         }
         self.check_access(
             cx,
@@ -183,8 +183,8 @@ impl Events {
         let none = || Fault::new("no_such_room", "no room fits that has a place for you");
         let (wanted, room) = best.ok_or_else(none)?;
         if let Some(elsewhere) = &room.elsewhere {
-            let node = elsewhere.asked();
-            return self.join_elsewhere(cx, id, event, node);
+            let (node, players) = (elsewhere.asked(), elsewhere.players.len());
+            return self.join_elsewhere(cx, id, event, (node, players));
         }
         let wanted = *wanted;
         self.enter(cx, id, event, (&game, wanted), wish);

@@ -130,6 +130,15 @@ impl Rooms {
 }
 
 impl Events {
+    /// How many are told of it when a peer changes the room of another node that it is in, as far as is known: none if
+    /// it is not the host, who alone may.
+    pub(in crate::dialect::events) fn told_elsewhere(&self, id: ConnId) -> usize {
+        let Some(peer) = self.peer(id) else { return 0 };
+        let room = peer.any_room().and_then(|room| self.rooms.get(&peer.game, room));
+        let players = room.and_then(|room| room.elsewhere.as_ref()).map(|room| &room.players);
+        players.filter(|players| players.first() == Some(&peer.id)).map_or(0, Vec::len)
+    }
+
     /// Another node tells of a room.
     pub(in crate::dialect::events) fn put_room(
         &mut self,
