@@ -285,6 +285,43 @@ fn a_mass_of_rooms_that_come_and_go_does_not_keep_another_from_the_lists() {
     assert_eq!(world.list(&viewer, json!({}))[0]["room"], json!(room));
 }
 
+/// What is told again has not changed.
+#[test]
+fn who_watches_does_not_hear_of_all_rooms_because_one_message_was_lost() {
+    const ROOMS: usize = 200;
+    let mut world = World::of(2);
+    for n in 0..ROOMS {
+        let host = world.login(0, &n.to_string());
+        world.room(&host, json!({"name": "r", "data": {"n": n}}));
+    }
+    let (viewer, filters) = (world.login(1, "viewer"), world.login(1, "filters"));
+    world.pass(1000);
+    world.ask(&viewer, "watch_rooms", json!({})).unwrap();
+    world.ask(&filters, "watch_rooms", json!({"filter": {"n": "none"}})).unwrap();
+    let news = |world: &mut World, host: &str| {
+        let host = world.login(0, host);
+        let room = world.room(&host, json!({"name": "new"}));
+        world.pass(1100);
+        let heard = world.heard(&viewer);
+        let told =
+            heard.iter().flat_map(|event| event["data"]["rooms"].as_array().unwrap().clone());
+        let told: Vec<Value> = told.map(|told| told["room"].clone()).collect();
+        let gone =
+            world.heard(&filters).iter().map(|event| event["data"]["gone"].clone()).collect();
+        (told, gone, vec![json!(room)], vec![json!([room])])
+    };
+    world.net.loses = Some(b"loser");
+    world.login(0, "loser");
+    world.pass(2000);
+    let (told, gone, room, own) = news(&mut world, "first");
+    assert_eq!((told, gone), (room, own), "a message was lost");
+    world.take_over(1);
+    world.pass(2000);
+    let (told, gone, room, own) = news(&mut world, "second");
+    let gone: Vec<Value> = gone;
+    assert_eq!((told, gone), (room, own), "a process has taken over");
+}
+
 /// Its own node passes on no more than it would do itself.
 #[test]
 fn what_a_host_at_another_node_tells_its_room_is_bounded_as_at_its_own() {

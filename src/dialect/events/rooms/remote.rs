@@ -129,6 +129,17 @@ impl Rooms {
     }
 }
 
+impl Room {
+    /// What lists show of one of another node.
+    fn shown(&self) -> impl PartialEq {
+        let Self { name, access, code, is_mesh, .. } = self;
+        let own = self.own.as_ref().map(|own| own.text.get());
+        let players = self.elsewhere.as_ref().map(|elsewhere| &elsewhere.players);
+        let access = (access.size(), access.is_locked, access.has_password());
+        (name, access, code, is_mesh, own, players)
+    }
+}
+
 impl Events {
     /// How many are told of it when a peer changes the room of another node that it is in, as far as is known: none if
     /// it is not the host, who alone may.
@@ -202,7 +213,11 @@ impl Events {
                 strings,
             })),
         };
-        self.rooms.insert(game, number, room);
+        match self.rooms.get_mut(&game, number) {
+            // It is told again, as others were that have changed.
+            Some(known) if known.shown() == room.shown() => *known = room,
+            _ => self.rooms.insert(game, number, room),
+        }
     }
 
     /// A room of this other node is gone.
