@@ -358,3 +358,60 @@ fn what_a_host_at_another_node_tells_its_room_is_bounded_as_at_its_own() {
     assert!(heard.iter().any(|event| event["error"]["code"] == "too_many"));
     assert_eq!(heard.len(), 2000, "all are answered");
 }
+
+#[test]
+fn who_leaves_a_room_of_another_node_may_come_into_the_next_at_once() {
+    for (next, n) in [("create_room", 0), ("join_room", 0), ("join_room", 1)] {
+        let mut world = World::of(2);
+        let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+        let eve = world.login(n, "eve");
+        let room = world.room(&amy, json!({"name": "r"}));
+        let other = world.room(&eve, json!({"name": "other"}));
+        world.pass(100);
+        world.ask(&bob, "join_room", json!({"room": room})).unwrap();
+        world.heard(&amy);
+        world.heard(&bob);
+        let data = json!({"name": "own", "room": other});
+        let both = [("leave_room", json!({})), (next, data)].map(|(name, data)| {
+            json!({"type": "request", "name": name, "data": data, "request_id": 1}).to_string()
+        });
+        world.write(bob.0, bob.1, both.concat().as_bytes());
+        world.pass(100);
+        assert_eq!(world.names(&bob), ["leave_room", "self_left", next, "self_joined"]);
+        assert_eq!(world.hears(&amy, "player_left")["reason"], "left");
+        let sizes = world.list(&amy, json!({}));
+        let sizes: usize =
+            sizes.iter().map(|room| room["players"].as_u64().unwrap() as usize).sum();
+        assert_eq!(sizes, 3, "{next} {n}");
+    }
+}
+
+/// Its own node does not know yet.
+#[test]
+fn who_leaves_a_room_as_it_is_put_out_hears_that_once() {
+    for name in ["kick", "delete_room"] {
+        let mut world = World::of(2);
+        let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+        let room = world.room(&amy, json!({"name": "r"}));
+        let join = json!({"room": room, "id": "bob"});
+        world.ask(&bob, "join_room", join.clone()).unwrap();
+        world.heard(&bob);
+        let request =
+            |name: &str| json!({"type": "request", "name": name, "data": join, "request_id": 1});
+        let put_out = world.say_alone(&amy, &request(name));
+        let leaves = world.say_alone(&bob, &request("leave_room"));
+        world.deliver(put_out);
+        world.deliver(leaves);
+        world.pass(1000);
+        assert_eq!(world.names(&bob), ["leave_room", "self_left"], "{name}");
+        if name == "kick" {
+            world.heard(&amy);
+            world.ask(&amy, "let_in", join.clone()).unwrap();
+            world.ask(&bob, "join_room", join.clone()).unwrap();
+            assert_eq!(world.names(&bob), ["self_joined"]);
+            world.ask(&amy, "kick", join).unwrap();
+            assert_eq!(world.hears(&bob, "self_left")["reason"], "kicked");
+        }
+        assert!(world.ask(&bob, "create_room", json!({"name": "own"})).is_ok());
+    }
+}

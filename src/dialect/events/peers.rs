@@ -65,6 +65,9 @@ pub(super) struct Peer {
     /// Of a peer of another node: the room that it is in, wherever, as it has said itself.
     #[serde(skip)]
     pub(super) elsewhere: Option<u64>,
+    /// The room of another node that it has left last, and has not been in since.
+    #[serde(skip)]
+    pub(super) left: Option<u64>,
 }
 
 impl Peer {
@@ -91,6 +94,7 @@ impl Peer {
             since,
             remote: None,
             elsewhere: None,
+            left: None,
         }
     }
 

@@ -4,9 +4,10 @@
 //! * A peer of another node is here a peer without a connection, a guest: `Wire::Remote`. What is written to it goes to
 //!   its node, which writes it to the connection. Nodes know peers by their tokens, which stay when one comes back on
 //!   another connection.
-//! * What a peer says to one of another node, and all that it says of a room of another node, is passed on to that
-//!   node as it came, with an ID by which the answer is found. There the guest says it: so the node of the receiver or
-//!   of the room does all as for its own. What is unread, and how much one may say, is judged at the peer's own node.
+//! * What a peer says to one of another node, and all that it says of a room of another node but that it leaves, is
+//!   passed on to that node as it came, with an ID by which the answer is found. There the guest says it: so the node of
+//!   the receiver or of the room does all as for its own. What is unread, and how much one may say, is judged at the
+//!   peer's own node.
 //! * Rooms of other nodes are in the list of rooms, without members, with what is shown of them. So lists, changes and
 //!   `quick_join` are a matter of the own node. Who is in one is [`remote`](RemoteMembership).
 //! * Each time that a node tells everything is a round: what it does not tell again is gone, and who thinks to be in

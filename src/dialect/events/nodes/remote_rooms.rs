@@ -8,8 +8,9 @@ use super::{Event, Fault, Kind, Whom, tell};
 use crate::clock::Instant;
 use crate::cluster::NodeId;
 use crate::dialect::ConnId;
+use crate::dialect::events::event::Nothing;
 use crate::dialect::events::peers::Peer;
-use crate::dialect::events::rooms::no_such_room;
+use crate::dialect::events::rooms::{named_room, no_such_room};
 use crate::dialect::events::routing::Route;
 use crate::dialect::events::{Context, Events, Outbox};
 use crate::limits::{self, cluster as bounds};
@@ -98,7 +99,12 @@ impl Events {
         id: ConnId,
         event: &Event<'_>,
     ) -> Option<Result<(), Fault>> {
-        let node = self.peer(id)?.remote.as_ref()?.node;
+        let RemoteMembership { node, room, .. } = **self.peer(id)?.remote.as_ref()?;
+        let leaves = event.kind == Kind::Request && event.name == "leave_room";
+        if let Some(room) = room.filter(|_| leaves) {
+            self.leave_elsewhere(id, event, room, cx.out);
+            return Some(Ok(()));
+        }
         let is_for_room = match event.kind {
             Kind::Request => OF_OWN_ROOM.contains(&&*event.name),
             _ => event.name == "punch_result",
@@ -109,7 +115,18 @@ impl Events {
         Some(self.pass_on(cx, id, event, (node, conn)))
     }
 
-    /// Has a peer ask another node whether it may come into a room there.
+    /// A peer leaves the room of another node that it is in: nobody can keep it there, so it may come into the next one
+    /// before that node has heard of it.
+    fn leave_elsewhere(&mut self, id: ConnId, event: &Event<'_>, room: u64, out: &mut Outbox) {
+        self.be_in_none(id, out);
+        self.answer(id, event, &Nothing {}, out);
+        self.tell_left(id, room, "left", out);
+        if let Some(peer) = self.peer_mut(id) {
+            peer.left = Some(room);
+        }
+    }
+
+    /// Has a peer ask another node whether it may come into a room there, in which so many are.
     pub(in crate::dialect::events) fn join_elsewhere(
         &mut self,
         cx: &mut Context<'_>,
@@ -172,7 +189,7 @@ impl Events {
             Kind::Confirmation => Kind::ConfirmPass,
             // Who is away keeps its place; what would be too much is lost, as of its own node's peers.
             _ if event.is_of_peer() && self.is_owed_much(id, event.length, false) => return,
-            _ if event.is_of_peer() || self.is_for_member(node, id, &event.name) => {
+            _ if event.is_of_peer() || self.is_for_member(node, id, &event) => {
                 return self.send(id, out, |bytes| event.write_again(bytes, ""));
             }
             _ => return,
@@ -199,15 +216,20 @@ impl Events {
 
     /// Whether a node may tell a peer something of a room that it is in. What has been under way for longer is of a room
     /// that the peer does not take itself to be in; only that it has left one it may not have heard.
-    fn is_for_member(&mut self, node: NodeId, id: ConnId, name: &str) -> bool {
-        if name == "self_left" {
+    fn is_for_member(&mut self, node: NodeId, id: ConnId, event: &Event<'_>) -> bool {
+        if event.name == "self_left" {
             // Who has given a join up, and was let in and put out meanwhile, may be in another one by now.
             let is_elsewhere = |peer: &Peer| {
                 peer.room.is_some() || peer.remote.as_ref().is_some_and(|of| of.node != node)
             };
             let is_in_none = !self.peer(id).is_some_and(is_elsewhere);
+            // Who was put out as it has left itself knows that.
+            let is_known = self
+                .peer(id)
+                .and_then(|peer| peer.left)
+                .is_some_and(|left| named_room(event).is_ok_and(|room| room == left));
             self.leave_remote_room(node, id);
-            return is_in_none;
+            return is_in_none && !is_known;
         }
         self.peer(id)
             .and_then(|peer| peer.remote.as_ref())
@@ -250,6 +272,7 @@ impl Events {
             (Some(_), before) if before.is_some() || may_be => {
                 let told = remote.map_or(Instant::default(), |remote| remote.told);
                 peer.remote = Some(Box::new(RemoteMembership { node, room, round, told }));
+                peer.left = None;
             }
             // It has been told that it is not, or has found another one since.
             (Some(_), _) => tell(out, Whom::Node(node), &Message::Leave { token: peer.token }),

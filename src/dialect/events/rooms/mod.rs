@@ -223,7 +223,7 @@ impl Rooms {
 }
 
 /// The room that a request names.
-fn named_room(event: &Event<'_>) -> Result<u64, Fault> {
+pub(super) fn named_room(event: &Event<'_>) -> Result<u64, Fault> {
     number(&Data::of(event)?.needed::<Cow<'_, str>>("room")?)
 }
 

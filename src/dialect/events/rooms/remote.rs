@@ -272,10 +272,20 @@ impl Events {
         room: u64,
         out: &mut Outbox,
     ) {
+        self.tell(id, "room_deleted", &json!({ "room": written(room) }), out);
+        self.tell_left(id, room, "room_deleted", out);
+    }
+
+    /// Tells a peer that it is not in a room any more.
+    pub(in crate::dialect::events) fn tell_left(
+        &mut self,
+        id: ConnId,
+        room: u64,
+        reason: &str,
+        out: &mut Outbox,
+    ) {
         let Some(own) = self.peer(id).map(|peer| Arc::clone(&peer.id)) else { return };
-        let room = written(room);
-        let left = json!({ "room": room, "id": &*own, "reason": "room_deleted" });
-        self.tell(id, "room_deleted", &json!({ "room": room }), out);
+        let left = json!({ "room": written(room), "id": &*own, "reason": reason });
         self.tell(id, "self_left", &left, out);
     }
 }
