@@ -73,3 +73,28 @@ fn those_who_have_died_do_not_all_leave_in_one_turn() {
         assert_eq!(world.names(member), ["player_left"; 30]);
     }
 }
+
+/// Whether or not the process before has known that the node is dead.
+#[test]
+fn the_ids_of_those_who_have_died_are_free_though_a_process_takes_over() {
+    for is_known in [true, false] {
+        let mut world = World::of(2);
+        let amy = world.login(0, "amy");
+        let room = world.room(&amy, json!({"name": "r"}));
+        let all: Vec<Peer> = (0..600).map(|n| world.login(1, &n.to_string())).collect();
+        world.ask(&all[0], "join_room", json!({"room": room})).unwrap();
+        world.pass(1000);
+        world.heard(&amy);
+        world.kill(1);
+        while is_known && world.names(&amy).is_empty() {
+            world.now =
+                world.now.max(world.servers[0].as_ref().and_then(Server::next_wakeup).unwrap());
+            world.act(0, |server, now, out| server.on_wakeup(now, out));
+        }
+        world.take_over(0);
+        world.pass(12_000);
+        for n in 0..all.len() {
+            assert!(world.try_login(0, &n.to_string(), &json!({})).1.is_ok(), "{n} {is_known}");
+        }
+    }
+}

@@ -280,7 +280,7 @@ impl Events {
             self.rooms.tell_nodes(false);
             self.nodes.untold.clear();
         }
-        self.sweep_later(Some(node));
+        self.sweep_later(|of| of == Some(node));
         self.gone.push_back(of_node.conn);
         self.come_home(|of| of == node);
     }
@@ -299,22 +299,23 @@ impl Events {
     /// A node has told everything.
     fn end_round(&mut self, node: NodeId) {
         if self.nodes.rounds.end(node) {
-            self.sweep_later(Some(node));
+            self.sweep_later(|of| of == Some(node));
             self.come_home(|of| of == node);
         }
     }
 
-    /// Has all guests and rooms looked at that this node has told of: some are gone.
-    fn sweep_later(&mut self, node: Option<NodeId>) {
+    /// Has all guests and rooms looked at that such a node has told of: some are gone.
+    fn sweep_later(&mut self, is_one: impl Fn(Option<NodeId>) -> bool) {
         let mut guests: Vec<ConnId> = self.nodes.guests.values().copied().collect();
         guests.sort_unstable();
         let guests = guests.into_iter().filter(|id| {
             self.guest(*id).is_some_and(|guest| {
-                guest.node == node && self.nodes.is_gone(guest.node, guest.round)
+                is_one(guest.node) && self.nodes.is_gone(guest.node, guest.round)
             })
         });
         let guests: Vec<Leaving> = guests.map(Leaving::Guest).collect();
-        let rooms = self.rooms.of_node(node, |round| self.nodes.is_gone(node, round));
+        let is_gone = |node, round| is_one(node) && self.nodes.is_gone(node, round);
+        let rooms = self.rooms.told_in(is_gone);
         self.nodes.leaving.extend(guests);
         self.nodes.leaving.extend(rooms.into_iter().map(|(game, id)| Leaving::Room(game, id)));
     }
@@ -354,8 +355,12 @@ impl Events {
     pub(super) fn serve_nodes(&mut self, cx: &mut Context<'_>) {
         if self.nodes.unclaimed.is_some_and(|at| at <= cx.now.instant) {
             self.nodes.unclaimed = None;
-            self.sweep_later(None);
             let there: Vec<NodeId> = self.nodes.there.keys().copied().collect();
+            // Nobody says of a node that it is gone that has not come since.
+            let rounds = &mut self.nodes.rounds;
+            let others: Vec<NodeId> = rounds.nodes().filter(|of| !there.contains(of)).collect();
+            others.into_iter().for_each(|of| _ = rounds.forget(of));
+            self.sweep_later(|of| of.is_none_or(|of| !there.contains(&of)));
             self.come_home(|of| !there.contains(&of));
         }
         self.sweep(cx.out);

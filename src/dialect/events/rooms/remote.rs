@@ -94,18 +94,17 @@ impl Rooms {
         self.all().filter(|(.., room)| room.elsewhere.is_none()).map(|(g, n, _)| (g, n)).collect()
     }
 
-    /// Those of another node that were told in such a round.
-    pub(in crate::dialect::events) fn of_node(
+    /// Those that another node has told in such a round.
+    pub(in crate::dialect::events) fn told_in(
         &self,
-        node: Option<NodeId>,
-        is_so: impl Fn(u32) -> bool,
+        is_so: impl Fn(Option<NodeId>, u32) -> bool,
     ) -> Vec<(Arc<str>, u64)> {
         if !self.has_elsewhere() {
             return Vec::new();
         }
         let is_one = |room: &Room| {
             let elsewhere = room.elsewhere.as_ref();
-            elsewhere.is_some_and(|other| other.node == node && is_so(other.round))
+            elsewhere.is_some_and(|other| is_so(other.node, other.round))
         };
         let mut all: Vec<_> =
             self.all().filter(|(.., room)| is_one(room)).map(|(g, n, _)| (g, n)).collect();
