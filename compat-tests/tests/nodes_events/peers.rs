@@ -357,6 +357,22 @@ fn a_process_that_takes_over_has_the_rooms_of_others_at_once() {
     world.ask(&bob, "join_room", json!({"room": room})).unwrap();
 }
 
+/// What a node has told before another process has taken over here it may take back before it tells of it again.
+#[test]
+fn a_room_that_ends_while_a_process_takes_over_is_gone_at_once() {
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    let room = world.room(&amy, json!({"name": "r"}));
+    world.pass(1000);
+    let told = world.take_over_alone(1);
+    // The other has not heard that it is to tell everything.
+    world.net.cuts.insert((1, 0));
+    assert_eq!(world.list(&bob, json!({})).len(), 1);
+    world.ask(&amy, "delete_room", json!({"room": room})).unwrap();
+    assert_eq!(world.list(&bob, json!({})), Vec::<Value>::new());
+    drop(told);
+}
+
 /// A server answers at once or never, and the player need not wait for as long as for another one.
 #[test]
 fn what_a_node_does_not_answer_fails_in_seconds() {

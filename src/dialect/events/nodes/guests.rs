@@ -180,7 +180,8 @@ impl Events {
         };
         self.nodes.guests.remove(&token);
         self.nodes.hidden.retain(|hidden| *hidden != id);
-        self.nodes.uncount(guest.node, strings);
+        // What another process has known of its node was not counted here.
+        self.nodes.uncount(guest.node.filter(|_| !guest.is_untold()), strings);
         self.log_out(id, None, out);
         self.conns.remove(id);
     }

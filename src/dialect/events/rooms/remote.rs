@@ -227,8 +227,10 @@ impl Events {
         node: Option<NodeId>,
     ) {
         let room = self.rooms.get(game, number).and_then(|room| room.elsewhere.as_ref());
-        let Some(elsewhere) = room.filter(|elsewhere| elsewhere.node == node) else { return };
-        self.nodes.uncount(node, elsewhere.strings);
+        // Of one that another process has known its node may say so before it tells of it again.
+        let is_of = |room: &RemoteRoom| room.node == node || room.node.is_none() && room.of == node;
+        let Some(elsewhere) = room.filter(|elsewhere| is_of(elsewhere)) else { return };
+        self.nodes.uncount(elsewhere.node, elsewhere.strings);
         self.rooms.remove(game, number);
     }
 
