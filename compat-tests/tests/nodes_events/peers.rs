@@ -182,6 +182,19 @@ fn a_long_answer_from_another_node_does_not_end_the_place_of_who_is_away() {
     let heard = world.heard(&bob);
     assert_eq!((heard.len(), &heard[0]["error"]["code"]), (1, &json!("busy")), "{heard:?}");
 }
+
+#[test]
+fn an_answer_from_another_node_may_have_as_many_members_as_any_event() {
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    world.say(&bob, &request("q", "7", "amy"));
+    let asked = world.heard(&amy).remove(0);
+    let mut answer = json!({"type": "response", "data": 1, "request_id": asked["request_id"]});
+    (3..1024).for_each(|n| answer[n.to_string()] = n.into());
+    world.say(&amy, &answer);
+    assert_eq!(world.heard(&bob)[0]["1023"], 1023);
+}
+
 /// What is too much for another node is lost with all else that it is told, so that it takes this one for dead.
 #[test]
 fn what_peers_say_to_another_node_is_bounded_and_shared_among_addresses() {
