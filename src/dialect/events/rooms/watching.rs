@@ -157,6 +157,8 @@ impl Watching {
         let Some(watched) = self.games.get_mut(game) else { return };
         if let Some(watcher) = watched.watchers.remove(&old) {
             watched.watchers.insert(new, watcher);
+            let waiting = self.waiting.iter_mut().filter(|(_, conn)| *conn == old);
+            waiting.for_each(|(_, conn)| *conn = new);
         }
     }
 
@@ -168,7 +170,9 @@ impl Watching {
 
     /// The next who is to be told, and since which change.
     fn take_due(&mut self, now: Instant) -> Option<(Arc<str>, ConnId)> {
-        while self.due.first().is_some_and(|(at, _)| *at <= now)
+        // The next game waits until all have been told who watch this one, so that nobody waits twice.
+        while self.waiting.is_empty()
+            && self.due.first().is_some_and(|(at, _)| *at <= now)
             && let Some((_, game)) = self.due.pop_first()
         {
             let Some(watched) = self.games.get_mut(&game) else { continue };

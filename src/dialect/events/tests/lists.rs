@@ -365,3 +365,49 @@ fn what_is_spelt_wrong_is_named() {
     ignored("leave_room", json!({}));
     assert_eq!(ignored("quick_join", json!({"data": {}})), json!(["data"]));
 }
+
+/// So many watch that not all are told in one turn.
+fn watchers(world: &mut World, count: usize) -> (ConnId, Vec<ConnId>) {
+    let (host, _) = world.login("host");
+    world.ask(host, "create_room", json!({"name": "r"})).unwrap();
+    let watchers: Vec<ConnId> = (0..count).map(|n| world.login(&format!("w{n}")).0).collect();
+    for id in &watchers {
+        world.ask(*id, "watch_rooms", json!({})).unwrap();
+    }
+    world.ask(host, "update_room", json!({"locked": true})).unwrap();
+    world.heard.clear();
+    world.turn();
+    (host, watchers)
+}
+
+#[test]
+fn who_comes_back_while_others_are_told_of_a_change_hears_of_it() {
+    let mut world = World::new();
+    let (_, all) = watchers(&mut world, 100);
+    let last = all[99];
+    assert!(!world.heard(all[0]).is_empty() && world.heard(last).is_empty());
+    let secret = world.events.secret_of(last);
+    let new = world.open();
+    let login = json!({"id": "w99", "game": "chess", "secret": secret});
+    world.ask(new, "login", login).unwrap();
+    world.wait(Duration::from_secs(1));
+    assert_eq!(names(&world.heard(new)), ["rooms_changed"]);
+}
+
+#[test]
+fn nobody_waits_twice_to_be_told_of_changes() {
+    let mut world = World::new();
+    let (host, all) = watchers(&mut world, 200);
+    for n in 0..10 {
+        world.ask(host, "update_room", json!({"name": n.to_string()})).unwrap();
+        world.now.instant = world.now.instant + limits::ROOM_CHANGES_GAP;
+        world.turn();
+    }
+    let is_busy = |world: &World| {
+        let next = world.events.rooms.watching.next_wakeup();
+        next.is_some_and(|next| next <= world.now.instant)
+    };
+    let turns = (0..).take_while(|_| is_busy(&world).then(|| world.turn()).is_some()).count();
+    assert!(turns <= 8, "{turns}");
+    assert!(all.iter().all(|id| !world.heard(*id).is_empty()));
+}
