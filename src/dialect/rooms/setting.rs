@@ -48,7 +48,7 @@ impl Rooms {
         let (id, now) = (room.id, turn.instant());
         let is_late = room.renamed.is_some_and(|at| now - at < limits::LATE_COPY);
         let is_other = !name.is_empty() && !is_late && room.name != name;
-        let may_be = list::fits(&name, &room.data);
+        let may_be = list::fits(name, &room.data);
         if is_other && peer.signs {
             return Err(Reason::BadKey);
         }
