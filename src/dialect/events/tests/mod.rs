@@ -21,6 +21,7 @@ mod encrypted;
 mod hosts;
 mod lists;
 mod meeting;
+mod moving;
 mod pages;
 mod passing;
 mod records;
