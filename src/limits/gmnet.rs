@@ -124,6 +124,10 @@ pub const PORTS: usize = 128 * 1024;
 /// carrier NAT fit. The next ends the wait of the one that waits longest.
 pub const WAITING_PER_CLIENT: usize = 64;
 
+/// Of a client with more of them that is seen when all datagrams have been read whether its UDP packet ends their wait,
+/// as it may have sent very many.
+pub const RETRIED_AT_ONCE: usize = 4;
+
 /// Introductions that wait for the hosts of one address: all of them are looked at when one of
 /// those hosts registers or shows its port. The next ends the wait of one of the client address
 /// that has most, so that no address can end it for the others.

@@ -1,6 +1,7 @@
 //! What the simulation found. Several games behind one address come in all orders.
 
 use compat_tests::sim::wire;
+use punchd::dialect::Dialect as _;
 
 use crate::story::{CLIENT, HOST, NOT_FOUND, Story, at};
 
@@ -250,4 +251,21 @@ fn a_packet_that_the_connection_has_overtaken_belongs_to_it() {
     story.reg2(late, "Snake", "Bob");
     let client = story.join("203.0.113.3", 5003, CLIENT);
     story.tells(client, at(CLIENT, 4002));
+}
+
+#[test]
+fn who_sends_from_all_addresses_of_a_network_keeps_nobody_waiting() {
+    let (host, busy, other) = ("2001:db8:1::1", "2001:db8:2::1", "2001:db8:3::1");
+    let mut story = Story::new();
+    story.host(host, 4000, "Pong", "Ann");
+    (0..5).for_each(|_| _ = story.join_without_udp(busy, host));
+    for n in 0..20_000 {
+        story.udp(&format!("2001:db8:2::2:{n:x}"), 5000, "connect");
+    }
+    let clients = [0; 5].map(|_| story.join_without_udp(other, host));
+    story.udp(other, 5000, "connect");
+    for _ in 0..2 {
+        story.act(|gmnet, cx| gmnet.on_wakeup(cx));
+    }
+    assert!(story.told.iter().any(|(conn, _)| clients.contains(conn)));
 }

@@ -21,6 +21,7 @@ use crate::dialect::{ConnId, Context};
 use crate::introductions::candidates::ports_to_knock_at;
 use crate::introductions::{is_inside, is_same_family};
 use crate::limits;
+use crate::prefixes::network;
 
 impl Gmnet {
     /// A client asks for the host at an address.
@@ -61,15 +62,15 @@ impl Gmnet {
     /// A UDP packet of a client came: do requests that wait for it go on? Where there are many that is seen when
     /// all datagrams have been read, which may be as many of one client.
     pub(super) fn retry_for_client_soon(&mut self, cx: &mut Context<'_>, client: IpAddr) {
-        const FEW: usize = 4;
-        if self.introductions.of_client(client).len() <= FEW {
+        let client = network(client);
+        if self.introductions.of_client(client).len() <= limits::RETRIED_AT_ONCE {
             self.retry_for_client(cx, client);
         } else if !self.heard.contains(&client) {
-            self.heard.push_back(client);
+            self.heard.insert(client);
         }
     }
 
-    /// Does that for those with many, as far as a turn goes.
+    /// Does that for those with many, as far as a turn goes, each once.
     pub(super) fn retry_for_heard(&mut self, cx: &mut Context<'_>) {
         self.work_queue.begin(cx.now.instant);
         while !self.work_queue.is_slice_spent()

@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
+use hashlink::LinkedHashSet;
 use log::{debug, info};
 
 use super::conns::Conns;
@@ -18,6 +19,7 @@ use super::{ConnId, Context, Dialect, Name, Use, Via};
 use crate::admission::{self};
 use crate::clock::{Instant, Now, earliest};
 use crate::cluster::NodeId;
+use crate::hash::Keyed;
 use crate::introductions::journal::Attempt;
 use crate::introductions::relay::remote::Awaited;
 use crate::limits::{self};
@@ -129,9 +131,9 @@ pub struct Gmnet {
     throttled: Timers<ConnId>,
     /// Connections that have got the answer they waited for and may go on, as far as a turn goes.
     resumed: VecDeque<ConnId>,
-    /// Clients with many requests that wait for a packet, of which one has come.
+    /// Clients (IPv6: their /64) with many requests that wait for a packet, of which one has come.
     #[serde(skip)]
-    heard: VecDeque<IpAddr>,
+    heard: LinkedHashSet<IpAddr, Keyed>,
     /// Whom hosts have not been told of yet. While one is owed any, a timer in `gaps` is armed.
     notices: Notices,
     /// Hosts that are asked for their port.
@@ -189,7 +191,7 @@ impl Gmnet {
             work_queue: WorkQueue::default(),
             throttled: Timers::new(limits::THROTTLE),
             resumed: VecDeque::new(),
-            heard: VecDeque::new(),
+            heard: LinkedHashSet::default(),
             notices: Notices::default(),
             port_probes: PortProbes::at(config.sockets.clone()),
             attempts: Timers::new(limits::ATTEMPT),
