@@ -140,7 +140,9 @@ impl Ports {
             let first = known.map_or(now, |known| known.first);
             let is_repeated = known.is_some_and(|known| !known.is_free());
             if remembered.connects.len() >= limits::PORTS_PER_ADDRESS {
-                remembered.connects.remove(0);
+                // Those that were used first.
+                let used = remembered.connects.iter().position(|connect| connect.is_claimed);
+                remembered.connects.remove(used.unwrap_or(0));
             }
             let connect = Connect { port, first, at: now, is_claimed: false, is_repeated };
             remembered.connects.push(connect);
@@ -287,6 +289,18 @@ mod tests {
             only(1000),
             "a newer one counts again"
         );
+    }
+
+    #[test]
+    fn where_there_are_too_many_those_that_were_used_go_first() {
+        let mut ports = Ports::default();
+        let [one, two, three] = [1, 2, 3].map(|seconds| at(seconds).instant);
+        ports.learn_connect(one, ADDR, 1);
+        ports.learn_connect(two, ADDR, 2);
+        assert_eq!(ports.claim_connect(two, ADDR, (two, two), true), only(2));
+        let more = 1000..1000 + limits::PORTS_PER_ADDRESS as u16 - 1;
+        more.for_each(|port| ports.learn_connect(three, ADDR, port));
+        assert_eq!(ports.claim_connect(three, ADDR, (one, one), true), only(1));
     }
 
     #[test]
