@@ -242,3 +242,28 @@ fn few_players_are_told_of_a_packet_from_a_neighbouring_address() {
     }
     assert!((1..=4).contains(&told), "{told} of 60 within ten seconds");
 }
+
+/// A /48 may be one site's, or a provider's who has a customer in each /64.
+#[test]
+fn neighbours_in_a_wider_network_of_ipv6_do_not_choose_for_each_other() {
+    let mut server = Unplugged::new(&[]);
+    let behind = |port| SocketAddr::new(addr("[2001:db8:1::1]:1").ip(), port);
+    let (ann, bob) = ("[2001:db8:2:1::1]:4000", "[2001:db8:2:2::1]:4000");
+    host(&mut server, behind(1), "chess");
+    host(&mut server, behind(2), "go");
+    looks(&mut server, ann, "chess");
+    looks(&mut server, bob, "go");
+    assert_eq!(joins(&mut server, ann, "2001:db8:1::1"), behind(1));
+    assert_eq!(joins(&mut server, bob, "2001:db8:1::1"), behind(2));
+    looks(&mut server, ann, "chess");
+    // Who has a whole /48 takes nothing from others.
+    let query = Query { filters: data("go"), ..Query::default() };
+    for n in 0..=limits::LOOKS {
+        let greedy = addr(&format!("[2001:db8:3:{n:x}::1]:4000"));
+        let conn = server.open_and_send(greedy, &query.request());
+        server.pass(SECOND / 100);
+        assert!(!server.heard(conn).is_empty(), "{n}");
+        server.end(conn);
+    }
+    assert_eq!(joins(&mut server, ann, "2001:db8:1::1"), behind(1));
+}

@@ -137,6 +137,9 @@ pub const WAITING_PER_HOST: usize = 256;
 /// players as look at lobbies within some minutes on a busy server. They take 2 MB at most.
 pub const LOOKS: usize = 4 * 1024;
 
+/// How many of them may be in one /48 of IPv6, which may be one player's: as many neighbours as play at a time.
+pub const LOOKS_PER_SITE: usize = 64;
+
 /// Games and hosts that are remembered for each of them; several players may have one address.
 pub const LOOKS_PER_CLIENT: usize = 4;
 

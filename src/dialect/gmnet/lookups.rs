@@ -11,16 +11,19 @@ use serde::{Deserialize, Serialize};
 use super::host::Host;
 use super::slot::HostKey;
 use crate::clock::Instant;
-use crate::hash::{Keyed, Lasting};
+use crate::hash::{Keyed, Lasting, Map};
 use crate::limits;
-use crate::prefixes::widest;
+use crate::prefixes::{network, widest};
 
-/// What is remembered of each client address (IPv6: /48), that of the one that did something
+/// What is remembered of each client address (IPv6: /64), that of the one that did something
 /// longest ago in front.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Lookups {
     #[serde(with = "crate::state::linked")]
     by_client: LinkedHashMap<IpAddr, ClientLookups, Keyed>,
+    /// Those of each /48 of IPv6 that may be one site's, the oldest first.
+    #[serde(skip)]
+    by_site: Map<IpAddr, Vec<IpAddr>>,
     /// For the names of games, which are remembered as hashes.
     hasher: Lasting,
 }
@@ -56,7 +59,7 @@ impl Lookups {
         client: IpAddr,
         hosts: impl DoubleEndedIterator<Item = (HostKey, &'h Host)> + Clone,
     ) -> Option<HostKey> {
-        let look = self.by_client.get(&widest(client))?;
+        let look = self.by_client.get(&network(client))?;
         let is_recent = |at: Instant| now - at <= limits::LOOK;
         let runs = |host: &Host, game: u64| self.name(host.game()) == game;
         let games = look.games.iter().flatten().filter(|(_, at)| is_recent(*at));
@@ -86,6 +89,8 @@ impl Lookups {
     /// Goes on with what another process remembered.
     pub(super) fn restore(&mut self, saved: Self) {
         *self = saved;
+        let clients: Vec<IpAddr> = self.by_client.keys().copied().collect();
+        clients.into_iter().for_each(|client| self.note_site(client));
         if !self.hasher.is_same() {
             self.by_client.iter_mut().for_each(|(_, look)| look.games = Default::default());
         }
@@ -99,15 +104,43 @@ impl Lookups {
     }
 
     fn of(&mut self, client: IpAddr) -> &mut ClientLookups {
-        if self.by_client.len() > limits::LOOKS {
-            self.by_client.pop_front();
+        let client = network(client);
+        if !self.by_client.contains_key(&client) {
+            if self.by_client.len() > limits::LOOKS
+                && let Some((first, _)) = self.by_client.pop_front()
+            {
+                self.leave_site(first);
+            }
+            self.note_site(client);
         }
-        match self.by_client.entry(widest(client)) {
+        match self.by_client.entry(client) {
             Entry::Occupied(mut known) => {
                 known.to_back();
                 known.into_mut()
             }
             Entry::Vacant(new) => new.insert(ClientLookups::default()),
+        }
+    }
+
+    /// One more of its /48, of which the oldest is forgotten if it has too many.
+    fn note_site(&mut self, client: IpAddr) {
+        if client.is_ipv4() {
+            return;
+        }
+        let of_site = self.by_site.entry(widest(client)).or_default();
+        if of_site.len() >= limits::LOOKS_PER_SITE {
+            self.by_client.remove(&of_site.remove(0));
+        }
+        of_site.push(client);
+    }
+
+    fn leave_site(&mut self, client: IpAddr) {
+        let site = widest(client);
+        if let Some(of_site) = self.by_site.get_mut(&site) {
+            of_site.retain(|other| *other != client);
+            if of_site.is_empty() {
+                self.by_site.remove(&site);
+            }
         }
     }
 }
