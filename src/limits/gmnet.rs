@@ -47,14 +47,15 @@ pub const HOST_WORK: usize = 64;
 /// Lists of hosts that are kept in an order that lobbies are asked for in.
 pub const SORTED_LISTS: usize = 8;
 
-/// Hosts in all those lists together. Each takes up to 64 bytes.
+/// Hosts in all those lists together, unless one alone has more. Each takes up to 64 bytes.
 pub const SORTED_HOSTS: usize = 128 * 1024;
 
 /// Hosts that are sorted in one go, where no list is kept: a millisecond.
 pub const SORTED_AT_ONCE: usize = 1024;
 
 /// Such a list may make room for another when so many sorted lobbies were asked for and none needed
-/// it. So who asks for many orders in turn has few lists made. A long one is made nevertheless, a piece at a time.
+/// it. So who asks for many orders in turn has few lists made. A long one is made nevertheless, a piece at a time: for
+/// that one gives way that was made so many requests ago.
 pub const SORTED_UNUSED: u64 = 64;
 
 /// Memory for lobbies that are kept as they were sent, for the next who ask the same: four of ten

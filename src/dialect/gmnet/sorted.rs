@@ -63,6 +63,10 @@ struct List {
     /// The last host that was put in while the list is being made; those behind it come later.
     made_to: Option<Entry>,
     is_made: bool,
+    /// How many hosts it will have when it is made.
+    promised: usize,
+    /// Which request for any list was the first after it was made.
+    made: u64,
     /// Which request for any list was the last for this one.
     used: u64,
     /// Changes since then.
@@ -77,9 +81,9 @@ struct Place {
     entry: Entry,
 }
 
-/// Whether a list is too long to be sorted in one go, and not too long to be kept.
+/// Whether a list is too long to be sorted in one go.
 const fn is_long(length: usize) -> bool {
-    length > limits::SORTED_AT_ONCE && length <= limits::SORTED_HOSTS
+    length > limits::SORTED_AT_ONCE
 }
 
 impl Sorted {
@@ -112,7 +116,7 @@ impl Sorted {
             let from = list.made_to.map_or(Bound::Unbounded, Bound::Excluded);
             let next = all.range((from, Bound::Unbounded)).next();
             let Some(&entry) = next else {
-                list.is_made = true;
+                (list.is_made, list.made, list.promised) = (true, self.asked, 0);
                 break;
             };
             list.made_to = Some(entry);
@@ -121,19 +125,16 @@ impl Sorted {
         (work, list.is_made)
     }
 
-    /// A new list of so many hosts, if there is room for it or another is not used any more.
+    /// A new list of so many hosts, if there is room for it or another can be done without.
     fn add(&mut self, order: Order<'_>, length: usize) -> Option<usize> {
-        let places = |lists: &[List]| lists.iter().map(|list| list.hosts.len()).sum::<usize>();
-        while self.lists.len() >= limits::SORTED_LISTS
-            || places(&self.lists) + length > limits::SORTED_HOSTS
-        {
-            let unused = self.lists.iter().enumerate().min_by_key(|(_, list)| list.used);
-            let (n, list) = unused?;
-            let is_used = self.asked - list.used < limits::SORTED_UNUSED;
+        while self.lists.len() >= limits::SORTED_LISTS || self.is_too_much(length) {
+            let is_old = |since: u64| self.asked - since >= limits::SORTED_UNUSED;
             // Others would have to wait for a long one to be sorted in one go.
-            if is_used && !(is_long(length) && list.is_made) {
-                return None;
-            }
+            let gives_way = |list: &List| {
+                is_old(list.used) || is_long(length) && list.is_made && is_old(list.made)
+            };
+            let unused = self.lists.iter().enumerate().filter(|(_, list)| gives_way(list));
+            let (n, _) = unused.min_by_key(|(_, list)| list.used)?;
             self.lists.swap_remove(n);
         }
         self.lists.push(List {
@@ -143,25 +144,34 @@ impl Sorted {
             hosts: BTreeSet::new(),
             made_to: None,
             is_made: false,
+            promised: length,
+            made: 0,
             used: self.asked,
             changes: 0,
         });
         Some(self.lists.len() - 1)
     }
 
+    /// Whether there is no room for so many hosts more. For one list there always is.
+    fn is_too_much(&self, more: usize) -> bool {
+        let places: usize = self.lists.iter().map(List::places).sum();
+        let lists = self.lists.len() + usize::from(more > 0);
+        lists > 1 && places + more > limits::SORTED_HOSTS
+    }
+
     /// A host is listed.
     pub(super) fn insert(&mut self, host: &Host, entry: Entry) {
-        let mut places: usize = 0;
         for list in &mut self.lists {
             let is_made_to_there = list.is_made || list.made_to.is_some_and(|to| entry <= to);
             if list.has(host) && is_made_to_there {
                 list.insert(host, entry);
             }
-            places += list.hosts.len();
         }
         // There may be more hosts now than when the lists were made.
-        if places > limits::SORTED_HOSTS {
-            self.lists.clear();
+        while self.is_too_much(0)
+            && let Some((n, _)) = self.lists.iter().enumerate().min_by_key(|(_, list)| list.used)
+        {
+            self.lists.swap_remove(n);
         }
     }
 
@@ -187,6 +197,11 @@ impl List {
     fn is(&self, order: Order<'_>) -> bool {
         let Order { game, by, descending } = order;
         *self.game == *game && self.by == by && self.descending == descending
+    }
+
+    /// How many hosts there has to be room for.
+    fn places(&self) -> usize {
+        self.hosts.len().max(self.promised)
     }
 
     /// Whether it is a list of hosts like this one.
