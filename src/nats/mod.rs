@@ -201,9 +201,11 @@ impl Nats {
 
     fn note(&mut self, now: Instant, peer: SocketAddrV4, seen: Seen) {
         self.has_alternate |= seen == Seen::Alternate;
+        let kept =
+            if self.has_alternate { self.settled.counting(*peer.ip()) } else { SmallVec::new() };
         let nat = self.touch(now, *peer.ip());
         nat.is_proven |= seen == Seen::Tcp;
-        if let Some(kind) = nat.note(now, peer.port(), seen) {
+        if let Some(kind) = nat.note(now, peer.port(), seen, &kept) {
             nat.conclude(kind);
         }
     }
@@ -221,25 +223,29 @@ impl Nats {
     pub fn ask_to_knock(&mut self, host: SocketAddr) {
         let SocketAddr::V4(host) = host else { return };
         if let Some(nat) = self.by_addr.get_mut(host.ip()) {
+            // All its knocks came from the port that it has.
+            if nat.knock == Knock::Came && nat.about(host.port(), false).kind == Kind::Independent {
+                self.settled.disprove(host);
+            }
             nat.knock = Knock::Asked;
         }
     }
 
     /// A peer has knocked at the alternate port, as it was asked to over its connection. A forger of
     /// STUN requests knows the port of a host that everybody uses, but the knocks are the host's own:
-    /// a port that shows here as well is not that of a symmetric NAT, whatever was shown before.
+    /// a port that shows here as well is not that of a symmetric NAT, whatever was shown before. Unless another one
+    /// knocks too, which nobody is told: then that is the host, and a forger has knocked in its name.
     pub fn saw_knock(&mut self, now: Instant, peer: SocketAddr) {
-        let SocketAddr::V4(peer_v4) = peer else { return };
-        let Some(nat) = self.by_addr.get_mut(peer_v4.ip()) else { return };
-        if nat.knock == Knock::Unasked {
-            return;
-        }
-        nat.knock = Knock::Came;
-        if peer_v4.port() != 0 {
-            self.note(now, peer_v4, Seen::Alternate);
-        }
-        if self.about(now, peer).kind == Kind::Independent {
-            self.settled.disprove(peer_v4);
+        let SocketAddr::V4(peer) = peer else { return };
+        let is_told = self.settled.get(peer).is_some();
+        let Some(nat) = self.by_addr.get_mut(peer.ip()) else { return };
+        nat.knock = match nat.knock {
+            Knock::Unasked => return,
+            Knock::Asked | Knock::Came if is_told => Knock::Came,
+            _ => Knock::Elsewhere,
+        };
+        if peer.port() != 0 {
+            self.note(now, peer, Seen::Alternate);
         }
     }
 
@@ -248,7 +254,8 @@ impl Nats {
     #[must_use]
     pub fn has_knocked(&self, host: SocketAddr) -> bool {
         let SocketAddr::V4(host) = host else { return false };
-        self.by_addr.get(host.ip()).is_some_and(|nat| nat.knock == Knock::Came)
+        let knock = self.by_addr.get(host.ip()).map(|nat| nat.knock);
+        matches!(knock, Some(Knock::Came | Knock::Elsewhere))
     }
 
     /// A peer says which endpoint it has in its own network.
@@ -270,7 +277,7 @@ impl Nats {
         // What no port has shown at the alternate one is not known of any.
         let shown = if self.has_alternate { self.by_addr.get(endpoint.ip()) } else { None };
         let nat = shown.filter(|nat| nat.is_fresh(now));
-        let kind = nat.map(|nat| nat.about(endpoint.port()).kind).unwrap_or_default();
+        let kind = nat.map(|nat| nat.about(endpoint.port(), false).kind).unwrap_or_default();
         self.settled.settle(endpoint, kind);
     }
 
@@ -281,7 +288,10 @@ impl Nats {
         let Some(nat) = self.by_addr.get(endpoint.ip()).filter(|nat| nat.is_fresh(now)) else {
             return About::default();
         };
-        let about = nat.about(endpoint.port());
+        let settled = if self.has_alternate { self.settled.get(endpoint) } else { None };
+        let has_only_knocked = nat.knock == Knock::Came;
+        let has_counted = settled == Some(Kind::Sequential) && !has_only_knocked;
+        let about = nat.about(endpoint.port(), has_counted);
         let about = match about.kind {
             Kind::Unknown if nat.kind == Kind::Unknown => about,
             // What others at its address have shown.
@@ -291,8 +301,10 @@ impl Nats {
         if !about.kind.is_symmetric() {
             return about;
         }
-        match self.settled.get(endpoint) {
+        match settled {
             Some(kind) if !kind.is_symmetric() => About { kind, ..about },
+            // Where each destination sees another port it would have knocked from one that nobody knows.
+            Some(_) if has_only_knocked => About { kind: Kind::Independent, ..about },
             _ => about,
         }
     }
@@ -325,14 +337,16 @@ impl Nats {
         destinations: usize,
     ) -> Ports {
         let SocketAddr::V4(endpoint) = endpoint else { return Ports::default() };
-        let is_symmetric = || self.settled.get(endpoint).is_none_or(Kind::is_symmetric);
-        if !self.has_alternate || !is_symmetric() {
+        let settled = if self.has_alternate { self.settled.get(endpoint) } else { None };
+        if !self.has_alternate || settled.is_some_and(|kind| !kind.is_symmetric()) {
             return Ports::default();
         }
+        let is_believed = |nat: &&mut Nat| settled.is_none() || nat.knock != Knock::Came;
         let nat = self.by_addr.get_mut(endpoint.ip()).filter(|nat| nat.is_fresh(now));
-        let Some(nat) = nat else { return Ports::default() };
+        let Some(nat) = nat.filter(is_believed) else { return Ports::default() };
+        let endpoint_port = (endpoint.port(), settled == Some(Kind::Sequential));
         let mut predictions = self.predictions.remove(endpoint.ip()).unwrap_or_default();
-        let ports = nat.next(now, endpoint.port(), towards, destinations, &mut predictions);
+        let ports = nat.next(now, endpoint_port, towards, destinations, &mut predictions);
         if !predictions.is_empty() {
             self.predictions.insert(*endpoint.ip(), predictions);
         }

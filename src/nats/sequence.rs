@@ -54,8 +54,10 @@ pub(super) enum Knock {
     Unasked,
     /// One has been.
     Asked,
-    /// And something came since then.
+    /// And something came since then, only from ports that others are told.
     Came,
+    /// And something came from a port that nobody is told: a mapping for that destination alone.
+    Elsewhere,
 }
 
 /// The ports that were predicted for a socket towards somebody.
@@ -135,14 +137,22 @@ impl Nat {
         self.confidence = self.confidence.min(CONFIDENT);
     }
 
-    /// Notes a port; tells what it shows about the NAT, if it does.
-    pub(super) fn note(&mut self, now: Instant, number: u16, seen: Seen) -> Option<Kind> {
+    /// Notes a port; tells what it shows about the NAT, if it does. What counts on from one that is `kept` stays.
+    pub(super) fn note(
+        &mut self,
+        now: Instant,
+        number: u16,
+        seen: Seen,
+        kept: &[u16],
+    ) -> Option<Kind> {
         let is_tcp = seen == Seen::Tcp;
         let now = Tick::of(now);
         let known = self.find(number, is_tcp);
         // After such a silence the same number may be that of another socket.
         let fresh = known.filter(|n| {
-            self.ports.get(*n).is_some_and(|port| now.since(port.last) < limits::MAPPING)
+            let port = self.ports.get(*n);
+            let is_fresh = port.is_some_and(|port| now.since(port.last) < limits::MAPPING);
+            is_fresh || !is_tcp && kept.contains(&number)
         });
         let n = match (fresh, known) {
             (Some(n), _) => n,
@@ -150,14 +160,17 @@ impl Nat {
                 if let Some(n) = known {
                     self.ports.remove(n);
                 } else if self.ports.len() == limits::PORTS_OF_NAT {
-                    self.ports.remove(0);
+                    self.ports.remove(self.least_needed(kept));
                 }
-                self.unseen = 0;
                 if self.ports.len() == USUAL {
                     // All that there will ever be, at once.
                     self.ports.grow(limits::PORTS_OF_NAT);
                 }
                 self.ports.push(Port { number, is_tcp, sent: 0, first: now, last: now });
+                let needed = self.needed(kept);
+                if !needed.contains(&true) || needed.last() == Some(&true) {
+                    self.unseen = 0;
+                }
                 self.ports.len() - 1
             }
         };
@@ -192,6 +205,26 @@ impl Nat {
         self.ports.iter().position(|port| port.number == number && port.is_tcp == is_tcp)
     }
 
+    /// Which ports are kept, or count on from one that is.
+    fn needed(&self, kept: &[u16]) -> SmallVec<[bool; limits::PORTS_OF_NAT]> {
+        let mut needed = SmallVec::from_elem(false, self.ports.len());
+        for n in kept.iter().filter_map(|number| self.find(*number, false)) {
+            let mut counter = Counter::default();
+            for (port, needed) in self.ports.iter().zip(&mut needed).skip(n) {
+                *needed |= counter.goes_on(port.number, LARGEST_STEP);
+            }
+        }
+        needed
+    }
+
+    /// The oldest port that nothing counts on from, or else is only one of a sequence.
+    fn least_needed(&self, kept: &[u16]) -> usize {
+        let unneeded = self.needed(kept).iter().position(|needed| !needed);
+        let is_kept = |port: &Port| !port.is_tcp && kept.contains(&port.number);
+        let other = || self.ports.iter().position(|port| !is_kept(port));
+        unneeded.or_else(other).unwrap_or_default()
+    }
+
     /// The port of a UDP socket and those that appeared after it; nothing if it is not known.
     fn since(&self, number: u16) -> &[Port] {
         let start = self.find(number, false);
@@ -210,10 +243,13 @@ impl Nat {
         asked.has_sent(STUN) && !asked.has_sent(ALTERNATE) && later.iter().any(is_its_second)
     }
 
-    /// What is known of the socket with this port.
-    pub(super) fn about(&self, number: u16) -> About {
+    /// What is known of the socket with this port, which `has_counted` when nobody could send in its name.
+    pub(super) fn about(&self, number: u16, has_counted: bool) -> About {
         let ports = self.since(number);
         let [port, later @ ..] = ports else { return About::default() };
+        if has_counted && among(ports).and_then(|s| self.after(&s)).is_some() {
+            return About { kind: Kind::Sequential, maybe: None };
+        }
         if port.has_sent(MAIN | ALTERNATE) {
             return About { kind: Kind::Independent, ..About::default() };
         }
@@ -241,7 +277,7 @@ impl Nat {
     pub(super) fn next(
         &mut self,
         now: Instant,
-        number: u16,
+        (number, has_counted): (u16, bool),
         towards: SocketAddr,
         destinations: usize,
         predictions: &mut Vec<Prediction>,
@@ -251,12 +287,12 @@ impl Nat {
         if let Some(told) = predictions.iter().find(known) {
             return told.ports();
         }
-        if self.about(number).kind != Kind::Sequential {
+        if self.about(number, has_counted).kind != Kind::Sequential {
             return Ports::new();
         }
-        let Some(sequence) = sequence(self.since(number), LARGEST_STEP) else {
-            return Ports::new();
-        };
+        let ports = self.since(number);
+        let sequence = if has_counted { among(ports) } else { sequence(ports, LARGEST_STEP) };
+        let Some(sequence) = sequence else { return Ports::new() };
         let Some(first) = self.after(&sequence) else { return Ports::new() };
         let told = Prediction { number, towards, at: now, first, stride: sequence.stride };
         if predictions.len() == limits::PREDICTED_PAIRS {
@@ -289,24 +325,54 @@ fn sequence(ports: &[Port], largest: i32) -> Option<Sequence> {
     })
 }
 
-/// Whether ports follow each other in equal small steps; others may have taken some in between.
-fn counts(ports: impl Iterator<Item = u16>, largest: i32) -> Option<Sequence> {
-    let (mut last, mut stride) = (None::<u16>, None::<i32>);
-    for port in ports {
-        let Some(before) = last.replace(port) else { continue };
+/// Whether ports follow each other.
+fn counts(mut ports: impl Iterator<Item = u16>, largest: i32) -> Option<Sequence> {
+    let mut counter = Counter::default();
+    ports.all(|port| counter.goes_on(port, largest)).then_some(counter)?.sequence()
+}
+
+/// The same of a port that has counted before: ports that do not go on from it are of somebody else, who may have made
+/// them up.
+fn among(ports: &[Port]) -> Option<Sequence> {
+    let among = || {
+        let mut counter = Counter::default();
+        ports.iter().for_each(|port| _ = counter.goes_on(port.number, LARGEST_STEP));
+        counter.sequence()
+    };
+    sequence(ports, LARGEST_STEP).or_else(among)
+}
+
+/// Ports that follow each other in equal small steps; others may have taken some in between.
+#[derive(Debug, Default)]
+struct Counter {
+    last: Option<u16>,
+    stride: Option<i32>,
+}
+
+impl Counter {
+    /// Whether this is one more of them.
+    fn goes_on(&mut self, port: u16, largest: i32) -> bool {
+        let Some(before) = self.last else {
+            self.last = Some(port);
+            return true;
+        };
         let step = i32::from(port) - i32::from(before);
         if step == 0 || step.abs() > largest {
-            return None;
+            return false;
         }
-        stride = match stride {
-            None => Some(step),
-            Some(known) if known.signum() != step.signum() => return None,
-            Some(known) if known.abs() <= step.abs() => Some(known),
-            Some(_) => Some(step),
+        let stride = match self.stride {
+            Some(known) if known.signum() != step.signum() => return false,
+            Some(known) if known.abs() <= step.abs() => known,
+            _ => step,
         };
-        if stride.is_some_and(|stride| step % stride != 0) {
-            return None;
+        if step % stride != 0 {
+            return false;
         }
+        (self.last, self.stride) = (Some(port), Some(stride));
+        true
     }
-    Some(Sequence { last: last?, stride: stride? })
+
+    fn sequence(&self) -> Option<Sequence> {
+        Some(Sequence { last: self.last?, stride: self.stride? })
+    }
 }

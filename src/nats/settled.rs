@@ -63,6 +63,12 @@ impl Settled {
         ports.find(|(port, _)| *port == endpoint.port()).map(|(_, kind)| kind)
     }
 
+    /// The ports of an address that had been seen to count.
+    pub(super) fn counting(&self, addr: Ipv4Addr) -> SmallVec<[u16; 2]> {
+        let ports = self.ports_of(addr).filter(|(_, kind)| *kind == Kind::Sequential);
+        ports.map(|(port, _)| port).collect()
+    }
+
     /// A port is told from now on. What was settled before stays so, however often its game comes
     /// back.
     pub(super) fn settle(&mut self, endpoint: SocketAddrV4, kind: Kind) {

@@ -376,3 +376,75 @@ fn a_knock_at_the_alternate_port_disproves_what_was_shown_in_the_name_of_a_host(
     assert_eq!(next(&mut nats, 4000, 1)[0], 4002);
     nats.saw_knock(at(1100), "203.0.113.77:4000".parse().unwrap());
 }
+
+/// One that counts, and whose port others are told, after this has come in its name.
+fn counting(forged: &[(Seen, u16)]) -> Nats {
+    let mut nats = after(&[(Stun, 4000), (Alternate, 4001), (Main, 4000), (Tcp, 4002)]);
+    nats.settle(at(1000), peer(4000));
+    for (n, (seen, port)) in forged.iter().enumerate() {
+        nats.saw(at(2000 + n as u64), peer(*port), *seen);
+    }
+    nats
+}
+
+#[test]
+fn what_a_port_has_shown_before_others_know_it_stays_valid_whatever_comes_from_its_address() {
+    let many: Vec<_> = (0..20).map(|n| (Main, 50_000 + 100 * n)).collect();
+    let cases: [&[(Seen, u16)]; 6] = [
+        &[(Main, 50_000)],
+        &[(Stun, 50_000), (Alternate, 60_000)],
+        &[(Main, 4001)],
+        &[(Main, 3999), (Main, 3000)],
+        &[(Alternate, 4000)],
+        &many,
+    ];
+    for forged in cases {
+        let mut nats = counting(forged);
+        assert_eq!(about(&nats, 4000).kind, Kind::Sequential, "{forged:?}");
+        assert_eq!(next(&mut nats, 4000, 1)[0], 4003, "{forged:?}");
+        // The NAT has gone on.
+        nats.saw(at(3000), peer(4005), Tcp);
+        nats.saw(at(3000), peer(50_001), Main);
+        assert_eq!(next(&mut nats, 4000, 2)[0], 4006, "{forged:?}");
+        assert_eq!(next(&mut nats, 4000, 3)[0], 4007, "{forged:?}");
+        nats.saw(at(4000), peer(50_002), Main);
+        assert_eq!(next(&mut nats, 4000, 4)[0], 4008, "those that are used up stay so: {forged:?}");
+    }
+}
+
+#[test]
+fn a_port_that_has_counted_and_was_silent_is_still_the_same() {
+    let mut nats = counting(&[]);
+    let later = at(1000) + 2 * limits::MAPPING;
+    nats.saw(later, peer(4000), Main);
+    assert_eq!(nats.next(later, peer(4000), other(1), 1)[0], 4003);
+}
+
+#[test]
+fn what_counts_outlasts_some_that_follow() {
+    let mut nats = counting(&[]);
+    for n in 0..limits::PORTS_OF_NAT as u16 {
+        nats.saw(at(2000), peer(4003 + n), Tcp);
+        assert_eq!(next(&mut nats, 4000, n as u8)[0], 4004 + n);
+    }
+}
+
+#[test]
+fn a_knock_in_the_name_of_a_host_disproves_nothing_if_the_host_knocks_as_well() {
+    for knocks in [[4000, 4003], [4003, 4000]] {
+        let mut nats = counting(&[]);
+        nats.ask_to_knock(peer(4000));
+        knocks.into_iter().for_each(|port| nats.saw_knock(at(2000), peer(port)));
+        assert!(nats.has_knocked(peer(4000)));
+        assert_eq!(about(&nats, 4000).kind, Kind::Sequential, "{knocks:?}");
+        assert_eq!(next(&mut nats, 4000, 1)[0], 4004, "{knocks:?}");
+        // The next time it knocks alone, and is asked once more.
+        for _ in 0..2 {
+            nats.ask_to_knock(peer(4000));
+            nats.saw_knock(at(3000), peer(4000));
+            assert_eq!(next(&mut nats, 4000, 2), [0; 0], "{knocks:?}");
+        }
+        nats.ask_to_knock(peer(4000));
+        assert_eq!(next(&mut nats, 4000, 2), [0; 0], "{knocks:?}");
+    }
+}
