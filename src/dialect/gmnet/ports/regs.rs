@@ -446,9 +446,10 @@ fn choose_reg(now: Instant, regs: &[Reg], comes: &Comes<'_>) -> Option<usize> {
     }
     let recent = || regs.iter().filter(|reg| is_recent(reg));
     let is_free = |reg: &Reg| reg.source == RegSource::Datagram;
-    let is_any_free = recent().any(is_free);
+    let newest_free = recent().filter(|reg| is_free(reg)).map(|reg| reg.seen).max();
+    let is_any_free = newest_free.is_some();
     let is_any_back = recent().any(|reg| comes.may_be_back_at(reg));
-    let is_any_newer = |reg: &Reg| recent().any(|other| is_free(other) && other.seen > reg.seen);
+    let is_any_newer = |reg: &Reg| newest_free.is_some_and(|seen| seen > reg.seen);
     let order = |reg: &Reg| {
         let distance = match reg.source {
             // What another game has shown is that one's.
