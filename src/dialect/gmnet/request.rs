@@ -53,3 +53,16 @@ pub(super) fn parse_target(text: &str) -> Option<(IpAddr, Option<u16>)> {
     let target = text.parse::<SocketAddr>().ok()?;
     Some((target.ip().to_canonical(), Some(target.port())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_room_for_spaces_but_not_for_many() {
+        let with_spaces = |length| format!("{:>length$}", "203.0.113.7:4000");
+        let found = parse_target(&with_spaces(limits::TARGET));
+        assert_eq!(found, Some(([203, 0, 113, 7].into(), Some(4000))));
+        assert_eq!(parse_target(&with_spaces(limits::TARGET + 1)), None);
+    }
+}
