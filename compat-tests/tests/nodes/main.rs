@@ -11,6 +11,7 @@ use punchd::server::{Config, Server, State};
 
 mod introductions;
 mod moving;
+mod networks;
 mod paced;
 mod predicted;
 mod relayed;

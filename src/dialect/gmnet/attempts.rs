@@ -9,6 +9,7 @@ use super::Gmnet;
 use super::hosts::newest;
 use super::slot::HostKey;
 use crate::clock::Instant;
+use crate::cluster::NodeId;
 use crate::dialect::{ConnId, Context, Name};
 use crate::introductions::journal::{self, Attempt, Connected, Names, Relay, Way};
 use crate::introductions::plan;
@@ -27,6 +28,9 @@ pub(super) struct Whom {
     pub(super) conn: ConnId,
     /// Where it was; port 0 if that was not known.
     pub(super) at: SocketAddr,
+    /// The node that it is at; none: this one.
+    #[serde(default)]
+    pub(super) node: Option<NodeId>,
 }
 
 /// A client and a host that were told of each other.
@@ -156,10 +160,10 @@ impl Gmnet {
 
     /// The host that a client was told of: the one of that connection, wherever it is now; or the one that
     /// is there, if that connection has ended.
-    pub(super) fn host_at(&self, Whom { conn, at }: Whom) -> Option<HostKey> {
+    pub(super) fn host_at(&self, Whom { conn, at, node }: Whom) -> Option<HostKey> {
         let port = Some(at.port()).filter(|port| *port != 0);
         let same = self.conns.get(conn).and_then(|conn| conn.host);
-        same.or_else(|| newest(self.hosts.all_at(at.ip()).iter().copied(), port))
+        same.or_else(|| newest(self.hosts.all_at_of(node, at.ip()).iter().copied(), port))
     }
 
     /// How the journal knows a client and its host, if that is there.

@@ -23,6 +23,7 @@ use crate::limits::{self, Limits};
 use crate::timers::Timers;
 
 mod listing;
+mod networks;
 mod ports;
 mod remote;
 
@@ -185,16 +186,6 @@ impl Hosts {
     #[must_use]
     pub fn find_inside(&self, port: Option<u16>) -> Option<HostKey> {
         self.inside.as_ref()?.newest(port)
-    }
-
-    /// Whether other hosts are known by the same address.
-    #[must_use]
-    pub fn shares_address(&self, host: &Host, told: IpAddr) -> bool {
-        if told == host.addr {
-            self.by_addr.get(host.addr).len() + self.elsewhere.at(told).count() > 1
-        } else {
-            self.inside.as_ref().is_some_and(|inside| inside.len() > 1)
-        }
     }
 
     /// How many bytes the data strings of a host may have in the lobby: of a new one of this

@@ -106,7 +106,7 @@ impl<'a> Query<'a> {
                 at_relay.filter(|(_, number)| *number == host.number).map(|(addr, _)| addr);
             let addr = relayed.unwrap_or_else(|| hosts.told(key, host, viewer));
             let port = host.port.filter(|_| {
-                config.lobby_ports && relayed.is_none() && hosts.shares_address(host, addr)
+                config.lobby_ports && relayed.is_none() && hosts.shares_address(key, host, addr)
             });
             writer.write(host, addr, port, reply);
             if reply.len() - start > most {

@@ -17,6 +17,7 @@ impl Hosts {
         self.note_inside(addr);
         self.note_change(addr);
         let keys = SmallVec::<[HostKey; 4]>::from_slice(self.by_addr.get(addr));
+        let is_anybody_elsewhere = !self.elsewhere.is_empty();
         let mut rest = keys.as_slice();
         while let [key, newer @ ..] = rest {
             rest = newer;
@@ -24,7 +25,8 @@ impl Hosts {
                 let mut newer = newer.iter().filter_map(|key| self.get(*key));
                 host.is_visible()
                     && !newer.any(|newer| newer.shadows(now, host))
-                    && !self.elsewhere.hides(host)
+                    && !(is_anybody_elsewhere
+                        && self.elsewhere.hides(host, self.public(*key, host)))
             });
             if listed {
                 self.list(*key)

@@ -12,20 +12,18 @@ use super::super::data::Data;
 use super::super::host::{Host, Sign};
 use super::super::slot::HostKey;
 use super::Hosts;
+use super::networks::public_of;
 use crate::clock::Instant;
 use crate::cluster::NodeId;
 use crate::dialect::rounds::{Full, Rounds};
 use crate::dialect::{ConnId, Via};
 use crate::hash::Map;
-use crate::introductions::{PublicIps, is_inside};
+use crate::introductions::PublicIps;
 use crate::limits;
 use crate::timers::{LogThrottle, Timers};
 
 /// Entries that are looked at in one turn for those that are not there any more.
 const SWEPT_AT_ONCE: usize = 256;
-
-/// The hosts of an address, of this node and of others, the oldest first.
-pub(in crate::dialect::gmnet) type AllAt<'h> = SmallVec<[(HostKey, &'h Host); 4]>;
 
 /// All hosts of other nodes.
 #[derive(Debug)]
@@ -53,7 +51,7 @@ struct Remote {
     round: u32,
     /// Its own node lists it.
     is_offered: bool,
-    /// The address that its node tells those outside.
+    /// The address that its node tells those outside, if it is in the network of that.
     public: Option<IpAddr>,
 }
 
@@ -111,6 +109,16 @@ impl RemoteHosts {
         self.remote(key).map(|remote| &remote.host)
     }
 
+    /// The address by which those outside know one of them, if it is in the network of its node.
+    pub(super) fn public(&self, key: HostKey) -> Option<Option<IpAddr>> {
+        self.remote(key).map(|remote| remote.public)
+    }
+
+    /// The addresses that a node tells those outside; none if the node is gone.
+    pub(super) fn public_ips(&self, node: NodeId) -> Option<PublicIps> {
+        self.public_ips.get(&node).copied()
+    }
+
     fn remote_mut(&mut self, key: HostKey) -> Option<&mut Remote> {
         self.slab.get_mut(key.place_elsewhere()?)
     }
@@ -126,9 +134,11 @@ impl RemoteHosts {
         remote.filter(|(_, remote)| !self.is_gone(remote)).map(|(key, remote)| (key, &remote.host))
     }
 
-    /// Whether one elsewhere is the same game as this host, which has come to another node since.
-    pub(super) fn hides(&self, host: &Host) -> bool {
-        !self.is_empty() && self.at(host.addr).any(|(_, other)| is_moved(host, other))
+    /// Whether one elsewhere is the same game as this host, which those outside know by `public` and which has come to
+    /// another node since.
+    pub(super) fn hides(&self, host: &Host, public: Option<IpAddr>) -> bool {
+        let mut others = self.at(host.addr).filter(|(key, _)| self.public(*key) == Some(public));
+        others.any(|(_, other)| is_moved(host, other))
     }
 
     fn forget_addr(&mut self, addr: IpAddr, key: HostKey) {
@@ -162,31 +172,6 @@ impl Hosts {
     pub(in crate::dialect::gmnet) fn node_of(&self, key: HostKey) -> Option<NodeId> {
         let remote = self.elsewhere.remote(key)?;
         (!self.elsewhere.is_gone(remote)).then_some(remote.node)
-    }
-
-    /// The hosts of an address, of this node and of others.
-    pub(in crate::dialect::gmnet) fn all_at(&self, addr: IpAddr) -> AllAt<'_> {
-        let mut all: AllAt<'_> = self.at(addr).collect();
-        if !self.elsewhere.is_empty() {
-            let own = all.len();
-            all.extend(self.elsewhere.at(addr));
-            if all.len() > own {
-                all.sort_by_key(|(_, host)| host.since);
-            }
-        }
-        all
-    }
-
-    /// The address by which `whom` can reach a host.
-    pub(in crate::dialect::gmnet) fn told(
-        &self,
-        key: HostKey,
-        host: &Host,
-        whom: IpAddr,
-    ) -> IpAddr {
-        let public_ips = self.elsewhere.remote(key).map(|remote| remote.node);
-        let public_ips = public_ips.and_then(|node| self.elsewhere.public_ips.get(&node));
-        public_ips.unwrap_or(&self.public_ips).told(host.addr, whom)
     }
 
     /// Whether a host of another node has left this address just now, and may come back.
@@ -277,7 +262,7 @@ impl Hosts {
             listed: false,
             settled: true,
         };
-        let public = public_ips.like(addr).filter(|ip| is_inside(addr) && *ip != addr);
+        let public = public_of(public_ips, addr);
         let remote = Remote { host, node, round, is_offered, public };
         let addrs = remote.addrs();
         let key = HostKey::elsewhere(self.elsewhere.slab.insert(remote));
@@ -352,14 +337,19 @@ impl Hosts {
         if self.elsewhere.is_empty() {
             return;
         }
-        let all = self.all_at(addr);
+        let all = self.all_that(addr, |_, host| host.addr == addr);
         let is_listed = |key: HostKey, host: &Host| {
-            let is_offered = self.elsewhere.remote(key).is_some_and(|remote| remote.is_offered);
-            is_offered && host.is_visible() && !all.iter().any(|(_, other)| is_moved(host, other))
+            let Some(Remote { is_offered, public, .. }) = self.elsewhere.remote(key) else {
+                return false;
+            };
+            let is_moved = |(other, newer): &(HostKey, &Host)| {
+                is_moved(host, newer) && self.public(*other, newer) == *public
+            };
+            *is_offered && host.is_visible() && !all.iter().any(is_moved)
         };
         let decided: SmallVec<[_; 4]> = all
             .iter()
-            .filter(|(key, host)| key.place_elsewhere().is_some() && host.addr == addr)
+            .filter(|(key, _)| key.place_elsewhere().is_some())
             .map(|(key, host)| (*key, is_listed(*key, host)))
             .collect();
         drop(all);

@@ -117,7 +117,8 @@ impl Gmnet {
     /// A host, as attempts know it.
     pub(in crate::dialect::gmnet) fn whom(&self, key: HostKey, at: SocketAddr) -> Option<Whom> {
         let conn = self.hosts.any(key)?.conn;
-        Some(Whom { conn: if key.place_elsewhere().is_some() { NOBODY } else { conn }, at })
+        let conn = if key.place_elsewhere().is_some() { NOBODY } else { conn };
+        Some(Whom { conn, at, node: self.hosts.node_of(key) })
     }
 
     /// A request waits for a host of another node: asks that node, if all is known that it has to know. With
@@ -184,7 +185,7 @@ impl Gmnet {
             id: 0,
             host: host.conn,
             at,
-            client: SocketAddr::new(self.config.public_ips.told(client, host.addr), port),
+            client: SocketAddr::new(self.hosts.client_told(key, host, client), port),
             ports,
             kind: cx.shared.nats.kind(cx.now.instant, seen),
             failed: self.has_failed(client, key),
