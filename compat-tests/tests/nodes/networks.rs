@@ -1,5 +1,8 @@
 //! Nodes in networks of their own: an address inside means somebody else in each.
 
+use punchd::introductions::relay::Order;
+
+use super::relayed::{alone, orders, with_relay};
 use super::*;
 
 #[test]
@@ -57,5 +60,53 @@ fn a_game_that_moves_to_another_node_of_its_network_is_there_once() {
             assert_eq!(world.lobby(viewer, "198.51.100.9"), ["192.0.2.7"], "{n} {viewer}");
             assert_eq!(world.lobby(viewer, "10.0.0.9"), ["10.0.0.5"], "{n} {viewer}");
         }
+    }
+}
+
+/// A node with a relay or without, in a network that those outside know by 192.0.2.7.
+fn in_a_network(config: Config) -> Config {
+    let gmnet = gmnet::Config { public_ips: ip("192.0.2.7").into(), ..config.gmnet };
+    Config { gmnet, ..config }
+}
+
+/// Where the relay of a node expects client and host of the one session that it is told of.
+fn expected(world: &mut World, n: usize) -> [String; 2] {
+    let [Order::Open(session)] = orders(world, n)[..] else { panic!("no session") };
+    session.sides.map(|side| side.addr.to_string())
+}
+
+#[test]
+fn a_host_in_the_network_of_another_node_comes_to_a_relay_from_that_network() {
+    let both = [
+        (vec![with_relay(0), in_a_network(Config::default())], 0, "192.0.2.7"),
+        (vec![Config::default(), in_a_network(with_relay(1))], 1, "10.0.0.5"),
+        (
+            vec![Config::default(), in_a_network(Config::default()), alone(with_relay(2))],
+            2,
+            "192.0.2.7",
+        ),
+    ];
+    for (configs, relay, host_there) in both {
+        let mut world = World::of(configs);
+        // A stranger has the same address in the network of the client's node.
+        world.udp(0, at("10.0.0.5:2000"), b"reg");
+        let stranger = world.host(0, ip("10.0.0.5"));
+        world.pass(1000);
+        world.udp(1, at("10.0.0.5:2000"), b"reg");
+        let host = world.host(1, ip("10.0.0.5"));
+        world.pass(5);
+        world.join(0, at("198.51.100.1:3000"), "192.0.2.7");
+        world.pass(1100);
+        assert_eq!(expected(&mut world, relay), ["198.51.100.1", host_there], "relay of {relay}");
+        let told = world.told(host);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[1].starts_with(&format!("192.0.2.{}:", relay + 1)), "{told:?}");
+        assert_eq!(world.told(stranger), [""; 0]);
+        // Another process knows which of them it was.
+        world.take_over(0);
+        world.udp(0, at("198.51.100.1:3000"), b"connect");
+        world.tcp(0, ip("198.51.100.1"), &wire::connect("192.0.2.7"));
+        world.pass(100);
+        assert_eq!((world.told(host).len(), world.told(stranger).len()), (1, 0));
     }
 }

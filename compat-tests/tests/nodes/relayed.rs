@@ -5,12 +5,12 @@ use punchd::introductions::relay::{Bounds, End, Order, Report};
 
 use super::*;
 
-fn with_relay(n: usize) -> Config {
+pub(super) fn with_relay(n: usize) -> Config {
     Config { relay: Some(relay(n, Bounds::default())), ..Config::default() }
 }
 
 /// One whose relay says that it has room, and has none.
-fn with_full_relay(n: usize) -> Config {
+pub(super) fn with_full_relay(n: usize) -> Config {
     Config { relay: Some(relay(n, full())), ..Config::default() }
 }
 
@@ -24,7 +24,7 @@ fn with_two_families(n: usize) -> Config {
 }
 
 /// One that speaks no dialect.
-fn alone(config: Config) -> Config {
+pub(super) fn alone(config: Config) -> Config {
     Config { dialects: Vec::new(), ..config }
 }
 
@@ -161,7 +161,7 @@ fn a_relay_is_free_again_when_the_node_that_asked_dies() {
 }
 
 /// What the relay of a node is told since this was asked last.
-fn orders(world: &mut World, n: usize) -> Vec<Order> {
+pub(super) fn orders(world: &mut World, n: usize) -> Vec<Order> {
     let mut orders = Vec::new();
     world.act(n, |server, _, _| orders.extend(server.new_sessions()));
     orders

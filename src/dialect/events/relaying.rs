@@ -104,7 +104,7 @@ impl Events {
             return Relayed::No(None);
         }
         let nodes = [player.conn, host].map(|id| self.guest(id).and_then(|guest| guest.node));
-        let homes = Homes { nodes, public_ips: self.config.public_ips };
+        let homes = Homes { nodes, public_ips: self.config.public_ips, ..Homes::default() };
         let relayed = cluster_plan::relay(cx, player.wish, attempt, homes);
         if matches!(relayed, Relayed::At(_)) {
             self.note_relayed(cx, attempt);

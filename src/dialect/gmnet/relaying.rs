@@ -130,11 +130,15 @@ impl Gmnet {
         if !cx.shared.relay.serves_apart_anywhere([client.ip(), at.ip()]) || !can_be_told {
             return false;
         }
+        let seen = self.seen_by_relays(cx, key, at);
+        let host_at_home = Some(at.ip()).filter(|ip| *ip != seen.ip());
         let Some(attempt) = self.attempt([client, at], EndpointsTold::default(), key) else {
             return false;
         };
+        let attempt = Attempt { host: seen, ..attempt };
         let Some(whom) = self.whom(key, at) else { return false };
-        let homes = Homes { nodes: [None, node], public_ips: self.config.public_ips };
+        let public_ips = self.config.public_ips;
+        let homes = Homes { nodes: [None, node], public_ips, host_at_home };
         match cluster_plan::open(cx, Shape::GameMaker, attempt.clone(), homes) {
             Relayed::At(places) => {
                 self.tell_of_relay(cx, id, client, key, places);
@@ -143,6 +147,19 @@ impl Gmnet {
             Relayed::Asked => self.wait_for_relay(&attempt, (id, whom), instead),
             Relayed::No(_) => false,
         }
+    }
+
+    /// Where relays see a host that is at this endpoint: one in the network of another node comes from that.
+    pub(super) fn seen_by_relays(
+        &self,
+        cx: &Context<'_>,
+        key: HostKey,
+        at: SocketAddr,
+    ) -> SocketAddr {
+        let relay = cx.shared.relay.told_anywhere(at.ip());
+        let host = self.hosts.any(key).filter(|_| self.hosts.node_of(key).is_some());
+        let seen = host.zip(relay).map(|(host, relay)| self.hosts.told(key, host, relay));
+        SocketAddr::new(seen.unwrap_or(at.ip()), at.port())
     }
 
     /// A client waits for the relay of another node. False: too many do who look the same.

@@ -101,7 +101,7 @@ impl Natpunch {
             let by = self.clients.get(id).and_then(|client| client.via.node);
             self.clients.node_of(id).or(by)
         });
-        let homes = Homes { nodes, public_ips: self.public_ips };
+        let homes = Homes { nodes, public_ips: self.public_ips, ..Homes::default() };
         match cluster_plan::relay(cx, Wish::default(), &attempt, homes) {
             Relayed::At(places) => {
                 debug!("{} and {} were told of the relay", attempt.client, attempt.host);

@@ -226,7 +226,7 @@ impl Rooms {
     /// By which nodes a client and its host are reached.
     fn homes(&self, client: &Peer, host: &Peer) -> Homes {
         let nodes = [client, host].map(|peer| peer.via.node);
-        Homes { nodes, public_ips: self.config.public_ips }
+        Homes { nodes, public_ips: self.config.public_ips, ..Homes::default() }
     }
 
     /// How the journal knows a client and its host.

@@ -189,7 +189,7 @@ impl Gmnet {
             ports,
             kind: cx.shared.nats.kind(cx.now.instant, seen),
             failed: self.has_failed(client, key),
-            has_relay: cx.shared.relay.may_serve_apart([seen, at]),
+            has_relay: cx.shared.relay.may_serve_apart([seen, self.seen_by_relays(cx, key, at)]),
             patience,
         })
     }
@@ -306,7 +306,9 @@ impl Gmnet {
                 let known = self.hosts.any(key).and_then(|host| host.port);
                 let pair = [seen, SocketAddr::new(ask.at.ip(), known.unwrap_or(at.port()))];
                 let two = Two { pair, endpoints: [endpoint, knocks.unwrap_or(seen)] };
-                cx.shared.relay.introduced(cx.now, pair);
+                let [_, host] = pair;
+                let for_relays = [seen, self.seen_by_relays(cx, key, host)];
+                cx.shared.relay.introduced(cx.now, for_relays);
                 if knocks.is_some() && !elsewhere {
                     self.begin_attempt(cx, request.conn, (two, key), None);
                 } else {

@@ -202,8 +202,10 @@ impl RemoteRelays {
         let Entry { attempt, shape, homes, node, .. } = entry;
         let relay = self.nodes.iter().find(|relay| relay.node == *node).map(|relay| relay.told);
         let [of_client, of_host] = homes.nodes;
-        let both = [(attempt.client, of_client), (attempt.host, of_host)];
-        // As the relay sees who is in the network of this node.
+        // As the relay sees who is in its network, or in that of this node.
+        let at_home = homes.host_at_home.filter(|_| of_host == Some(*node));
+        let host = at_home.map(|ip| SocketAddr::new(ip, attempt.host.port()));
+        let both = [(attempt.client, of_client), (host.unwrap_or(attempt.host), of_host)];
         let [client, host] = both.map(|(at, home)| {
             let whom = relay.and_then(|relay| relay.like(at.ip()));
             let at = plain(at);

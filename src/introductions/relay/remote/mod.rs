@@ -70,6 +70,10 @@ pub struct Homes {
     pub nodes: [Option<NodeId>; 2],
     /// The addresses by which those outside know who is in the network of this node.
     pub public_ips: PublicIps,
+    /// Where the host is for the relay of its own node, if that is another one and the host is in its network: others
+    /// see it elsewhere.
+    #[serde(default)]
+    pub host_at_home: Option<IpAddr>,
 }
 
 /// Two players, by what they speak and where they are.
