@@ -16,6 +16,7 @@ mod paced;
 mod predicted;
 mod relayed;
 mod restarts;
+mod waiting;
 
 /// Nodes with hosts and clients.
 struct World(Nodes);

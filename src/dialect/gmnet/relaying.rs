@@ -248,20 +248,42 @@ impl Gmnet {
                 _ => false,
             };
             if !is_told {
-                self.do_instead(cx, instead.unwrap_or(Instead::Nothing));
+                self.do_instead(cx, host, instead.unwrap_or(Instead::Nothing));
             }
         }
     }
 
     /// A client and its host cannot be relayed.
-    fn do_instead(&mut self, cx: &mut Context<'_>, instead: Instead) {
+    fn do_instead(&mut self, cx: &mut Context<'_>, host: Whom, instead: Instead) {
         match instead {
             Instead::Nothing => {}
             Instead::Say(what) => {
                 let (request, text, outcome) = *what;
+                let outcome = self.of_host_now(outcome, host);
                 self.say_outcome(cx, &request, &text, outcome);
             }
             Instead::AskDirect(what) => self.ask_direct(cx, *what),
+        }
+    }
+
+    /// What was found out, of the host as it is now: it may have gone, and its place be another's.
+    fn of_host_now(&self, outcome: Outcome, host: Whom) -> Outcome {
+        let key = self.host_at(host).filter(|key| key.place_elsewhere().is_none());
+        let Some((key, known)) = key.and_then(|key| Some((key, self.hosts.get(key)?))) else {
+            return Outcome::NotFound;
+        };
+        match (outcome, known.port) {
+            (Outcome::OtherFamily(_), _) => Outcome::OtherFamily(key),
+            (Outcome::Elsewhere(_, at, client), None) => Outcome::Elsewhere(key, at, client),
+            (Outcome::HostWithoutPort(_, client), None) => Outcome::HostWithoutPort(key, client),
+            (
+                Outcome::Found(_, _, client)
+                | Outcome::HostWithoutPort(_, client)
+                | Outcome::Elsewhere(_, _, client),
+                Some(port),
+            ) => Outcome::Found(key, port, client),
+            (Outcome::Found(_, _, client), None) => Outcome::HostWithoutPort(key, client),
+            (Outcome::Wait | Outcome::NotFound, _) => Outcome::NotFound,
         }
     }
 
