@@ -32,6 +32,10 @@ pub(super) struct Conn {
     /// The `connect` whose answer has to come before anything else is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) waiting: Option<WaitId>,
+    /// A relay of another node is asked for its `connect`, or the node of its host: that answer has to come first as well.
+    /// Who is asked is known by who goes on with that.
+    #[serde(skip)]
+    pub(super) is_asking: bool,
     /// The ports that a host was told last for this connection.
     #[serde(default, skip_serializing_if = "crate::state::is_default")]
     pub(super) likely: Likely,
@@ -92,6 +96,7 @@ impl Conn {
             finished: false,
             is_put_off: false,
             waiting: None,
+            is_asking: false,
             likely: Likely::default(),
             host: None,
         }
@@ -104,6 +109,11 @@ impl Conn {
 
     /// Whether what its peer sends has to wait for something else.
     pub(super) fn is_waiting(&self) -> bool {
-        self.waiting.is_some() || self.deferred.is_some()
+        self.is_unanswered() || self.deferred.is_some()
+    }
+
+    /// Whether it waits for others, and not because of what it did itself.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.waiting.is_some() || self.is_asking
     }
 }

@@ -54,7 +54,11 @@ impl Gmnet {
             }
             outcome => {
                 self.conclude(cx, &request, text, outcome);
-                Go::On
+                if self.conns.get(id).is_some_and(|conn| conn.is_asking) {
+                    Go::Stop
+                } else {
+                    Go::On
+                }
             }
         }
     }

@@ -408,6 +408,8 @@ impl Dialect for Gmnet {
     fn on_shutdown(&mut self, cx: &mut Context<'_>) {
         self.is_stopping = true;
         self.end_all_introductions(cx);
+        self.give_relays_up(cx, |_, _| true);
+        self.end_direct_asks(cx);
         self.answer_all(cx);
         self.resume(cx);
         self.hurry_notices(cx);
@@ -425,7 +427,7 @@ impl Dialect for Gmnet {
         match self.conns.get(id) {
             Some(conn) if conn.host.is_some() => Use::Lasting,
             // Not one that has to wait because of what it did itself.
-            Some(conn) if conn.waiting.is_some() => Use::Waiting,
+            Some(conn) if conn.is_unanswered() => Use::Waiting,
             // Nothing more will come of it but answers, which perhaps nobody is there to read.
             Some(conn) if conn.finished => Use::Idle(Instant::default()),
             Some(conn) => Use::Idle(conn.times.last_use),
@@ -449,6 +451,7 @@ impl Dialect for Gmnet {
 
     fn on_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt, is_given: bool) {
         self.handle_relay(cx, attempt, is_given);
+        self.resume(cx);
     }
 
     fn save(&self, to: &mut Saving<'_>) {
@@ -468,6 +471,7 @@ impl Dialect for Gmnet {
         // One without it has known no other nodes.
         let known = from.table("nodes").unwrap_or_default();
         self.restore_nodes(cx, known);
+        self.restore_asking(cx);
         // What came to the other process says that it can.
         cx.shared.diagnostics.udp_came();
         Ok(())

@@ -53,6 +53,13 @@ pub(super) enum Instead {
     AskDirect(Box<Direct>),
 }
 
+impl Instead {
+    /// Whether the client has not been told anything yet.
+    const fn is_owed(&self) -> bool {
+        !matches!(self, Self::Nothing)
+    }
+}
+
 /// Clients that are told of the relay before others have their turn.
 const AT_ONCE: usize = 64;
 
@@ -169,21 +176,27 @@ impl Gmnet {
         (id, host): (ConnId, Whom),
         instead: impl FnOnce() -> Instead,
     ) -> bool {
-        let since = self.conns.get(id).map(|conn| conn.times.answered).unwrap_or_default();
-        let asked = |instead| Asked { id, host, since, instead, others: Vec::new() };
-        let Some(first) = self.asked.get_mut(attempt) else {
-            self.asked.add(attempt, asked(instead()));
-            return true;
-        };
-        // What it has asked before does not count any more.
-        first.others.retain(|other| other.id != id);
-        if first.id == id {
-            let others = std::mem::take(&mut first.others);
-            *first = Asked { others, ..asked(instead()) };
-        } else if first.others.len() < limits::cluster::RELAY_SHARERS {
-            first.others.push(asked(instead()));
-        } else {
+        let is_full = self.asked.get_mut(attempt).is_some_and(|first| {
+            // What it has asked before does not count any more.
+            first.others.retain(|other| other.id != id);
+            first.id != id && first.others.len() >= limits::cluster::RELAY_SHARERS
+        });
+        if is_full {
             return false;
+        }
+        let instead = instead();
+        let mut since = Instant::default();
+        if let Some(conn) = self.conns.get_mut(id) {
+            (conn.is_asking, since) = (instead.is_owed(), conn.times.answered);
+        }
+        let asked = Asked { id, host, since, instead, others: Vec::new() };
+        match self.asked.get_mut(attempt) {
+            None => self.asked.add(attempt, asked),
+            Some(first) if first.id == id => {
+                let others = std::mem::take(&mut first.others);
+                *first = Asked { others, ..asked };
+            }
+            Some(first) => first.others.push(asked),
         }
         true
     }
@@ -234,6 +247,7 @@ impl Gmnet {
             if self.conns.get(id).is_none_or(|conn| conn.times.answered != since) {
                 continue;
             }
+            self.end_asking(id);
             let mut instead = Some(instead);
             let is_told = match (self.host_at(host), places.take()) {
                 (Some(key), Some(places)) => {
@@ -250,6 +264,15 @@ impl Gmnet {
             if !is_told {
                 self.do_instead(cx, host, instead.unwrap_or(Instead::Nothing));
             }
+        }
+    }
+
+    /// A client has got its answer, and goes on.
+    pub(super) fn end_asking(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && std::mem::take(&mut conn.is_asking)
+        {
+            self.resumed.push_back(id);
         }
     }
 
@@ -285,6 +308,35 @@ impl Gmnet {
             (Outcome::Found(_, _, client), None) => Outcome::HostWithoutPort(key, client),
             (Outcome::Wait | Outcome::NotFound, _) => Outcome::NotFound,
         }
+    }
+
+    /// Those who wait for a relay of which this is true are not to wait any more.
+    pub(super) fn give_relays_up(
+        &mut self,
+        cx: &mut Context<'_>,
+        is_lost: impl Fn(&Context<'_>, [SocketAddr; 2]) -> bool,
+    ) {
+        for mut first in self.asked.take_those(|pair| is_lost(cx, pair)) {
+            let others = std::mem::take(&mut first.others);
+            for Asked { id, host, since, instead, .. } in iter::once(first).chain(others) {
+                if self.conns.get(id).is_some_and(|conn| conn.times.answered == since) {
+                    self.end_asking(id);
+                    self.do_instead(cx, host, instead);
+                }
+            }
+        }
+    }
+
+    /// Goes on with those for whom another process has asked relays of other nodes. Another node, or one that is alone,
+    /// hears no answer.
+    pub(super) fn restore_asking(&mut self, cx: &mut Context<'_>) {
+        let asked = self.asked.iter().flat_map(|first| iter::once(first).chain(&first.others));
+        for Asked { id, since, instead, .. } in asked {
+            if let Some(conn) = self.conns.get_mut(*id).filter(|c| c.times.answered == *since) {
+                conn.is_asking |= instead.is_owed();
+            }
+        }
+        self.give_relays_up(cx, |cx, pair| !cx.shared.relay.has_asked(Name::Gmnet, pair));
     }
 
     /// A client has not reached a host by itself: its next try is relayed at once.

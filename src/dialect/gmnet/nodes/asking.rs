@@ -94,13 +94,11 @@ impl Asking {
 
     /// Goes on with that. The node is asked again as soon as there is a link to it.
     pub(super) fn restore(&mut self, now: Instant, node: NodeId, asks: Vec<Direct>) {
-        for Direct { node: of, ask, request, text } in asks {
-            if of == node {
-                self.last = self.last.max(ask.id);
-                self.ends.arm(now, ask.id);
-                let by = By::Client(Box::new((request, text)));
-                self.open.insert(ask.id, Asked { node, ask, by });
-            }
+        for Direct { ask, request, text, .. } in asks {
+            self.last = self.last.max(ask.id);
+            self.ends.arm(now, ask.id);
+            let by = By::Client(Box::new((request, text)));
+            self.open.insert(ask.id, Asked { node, ask, by });
         }
     }
 
@@ -282,6 +280,7 @@ impl Gmnet {
             By::Client(what) => {
                 let (request, text) = &**what;
                 if self.conns.get(request.conn).is_some() {
+                    self.end_asking(request.conn);
                     self.say_to_client(cx, (request, text), asked, said);
                 }
             }
@@ -333,10 +332,7 @@ impl Gmnet {
                 );
                 self.answer(cx, request.conn, |bytes, _| bytes.push(super::super::MASTER_NOTFOUND));
             }
-            _ => {
-                self.note_outcome(cx, request, text, &Outcome::NotFound);
-                self.answer(cx, request.conn, |bytes, _| bytes.push(super::super::MASTER_NOTFOUND));
-            }
+            _ => self.say_outcome(cx, request, text, Outcome::NotFound),
         }
     }
 
@@ -387,10 +383,52 @@ impl Gmnet {
     /// There is no relay for a client and a host of another node after all: it is asked what else there is.
     pub(in crate::dialect::gmnet) fn ask_direct(&mut self, cx: &mut Context<'_>, what: Direct) {
         let Direct { node, ask, request, text } = what;
+        // Nobody would hear the answer.
+        if self.is_stopping || !cx.shared.nodes.has(node) {
+            return self.say_outcome(cx, &request, &text, Outcome::NotFound);
+        }
+        if let Some(conn) = self.conns.get_mut(request.conn) {
+            conn.is_asking = true;
+        }
         let by = By::Client(Box::new((request, text)));
         // What it can wait for it has waited for.
         let id = self.new_number(cx);
         self.send_ask(cx, node, Ask { id, has_relay: false, patience: 0, ..ask }, by);
+    }
+
+    /// Goes on with what another process has asked a node for clients that cannot be relayed.
+    pub(super) fn restore_direct_asks(
+        &mut self,
+        cx: &mut Context<'_>,
+        node: NodeId,
+        asks: Vec<Direct>,
+    ) {
+        let (asks, lost): (Vec<_>, Vec<_>) =
+            asks.into_iter().partition(|ask| ask.node == node && cx.shared.nodes.has(node));
+        for ask in &asks {
+            if let Some(conn) = self.conns.get_mut(ask.request.conn) {
+                conn.is_asking = true;
+            }
+        }
+        self.nodes.asking.restore(cx.now.instant, node, asks);
+        for Direct { request, text, .. } in lost {
+            if self.conns.get(request.conn).is_some() {
+                self.say_outcome(cx, &request, &text, Outcome::NotFound);
+            }
+        }
+    }
+
+    /// Clients are not to wait for nodes any more.
+    pub(in crate::dialect::gmnet) fn end_direct_asks(&mut self, cx: &mut Context<'_>) {
+        let open = self.nodes.asking.open.iter();
+        let of_clients = open.filter(|(_, asked)| matches!(asked.by, By::Client(_)));
+        let mut all: Vec<u64> = of_clients.map(|(id, _)| *id).collect();
+        all.sort_unstable();
+        for id in all {
+            if let Some(asked) = self.nodes.asking.remove(id) {
+                self.conclude_asked(cx, id, &asked, Said::No);
+            }
+        }
     }
 
     /// A host of another node is to knock at a relay.

@@ -186,13 +186,14 @@ impl Gmnet {
 
     /// Goes on with the hosts of other nodes that another process has known, until their nodes tell of them again.
     pub(super) fn restore_nodes(&mut self, cx: &mut Context<'_>, known: Vec<Known<Data>>) {
-        let there = known.into_iter().filter(|known| cx.shared.nodes.has(known.node));
-        for Known { node, v4, v6, hosts, asks } in there.collect::<Vec<_>>() {
-            self.hosts.begin_round(node, PublicIps { v4, v6 });
-            // Both processes have one clock.
-            let now = cx.now.instant.micros();
-            self.handle_hosts(cx, node, (now, hosts));
-            self.nodes.asking.restore(cx.now.instant, node, asks);
+        for Known { node, v4, v6, hosts, asks } in known {
+            if cx.shared.nodes.has(node) {
+                self.hosts.begin_round(node, PublicIps { v4, v6 });
+                // Both processes have one clock.
+                let now = cx.now.instant.micros();
+                self.handle_hosts(cx, node, (now, hosts));
+            }
+            self.restore_direct_asks(cx, node, asks);
         }
     }
 

@@ -64,6 +64,12 @@ impl Sessions {
             || self.elsewhere.serves_apart(players) && !self.elsewhere.refused.is_armed(&refused)
     }
 
+    /// Whether a dialect will hear what has become of a question for these two, that another process may have asked.
+    #[must_use]
+    pub fn has_asked(&self, dialect: Name, pair: [SocketAddr; 2]) -> bool {
+        self.elsewhere.has_asked(&(dialect, pair.map(plain)))
+    }
+
     /// Asks those who are left for a session, one after the other. It is known at once what this node says.
     fn go_on_asking(
         &mut self,
@@ -196,6 +202,12 @@ impl RemoteRelays {
     pub(in crate::introductions::relay) fn is_asked(&self, pair: &Pair) -> bool {
         let entry = self.by_pair.get(pair).and_then(|number| self.all.get(number));
         entry.is_some_and(|entry| entry.places.is_none())
+    }
+
+    /// Whether another node is asked for a session of a pair, or what it has said has still to be heard.
+    pub(in crate::introductions::relay) fn has_asked(&self, pair: &Pair) -> bool {
+        let is_news = || self.news.iter().any(|news| pair_of(&news.attempt) == *pair);
+        self.by_pair.contains_key(pair) || is_news()
     }
 
     fn question(&self, id: u64, entry: &Entry) -> Message {

@@ -34,6 +34,18 @@ impl<T> Awaited<T> {
         self.0.get_mut(&[attempt.client, attempt.host].map(plain))
     }
 
+    /// All who wait.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.values()
+    }
+
+    /// These are not waited for any more, by where client and host were.
+    pub fn take_those(&mut self, is_one: impl Fn([SocketAddr; 2]) -> bool) -> Vec<T> {
+        let mut all: Vec<_> = self.0.extract_if(|pair, _| is_one(*pair)).collect();
+        all.sort_unstable_by_key(|(pair, _)| *pair);
+        all.into_iter().map(|(_, what)| what).collect()
+    }
+
     /// It is there.
     pub fn take(&mut self, attempt: &Attempt) -> Option<T> {
         self.0.remove(&[attempt.client, attempt.host].map(plain))
