@@ -491,7 +491,7 @@ impl Gmnet {
     }
 
     fn tell(&mut self, cx: &mut Context<'_>, id: ConnId, news: News) {
-        let News { client, relay, is_again } = news;
+        let News { client, relay, is_again, .. } = news;
         let relayed = relay.and_then(|port| {
             Some(SocketAddr::new(self.config.relay.like(self.conns.get(id)?.addr)?, port.get()))
         });

@@ -69,11 +69,21 @@ pub(super) struct News {
     pub(super) relay: Option<NonZeroU16>,
     /// It was told before, and may not have read it.
     pub(super) is_again: bool,
+    /// Who takes a turn for it, if `client` is the relay of another node, which is there for all.
+    #[serde(default)]
+    pub(super) of: Option<IpAddr>,
+}
+
+impl News {
+    /// The address that takes a turn for it.
+    pub(super) fn source(&self) -> IpAddr {
+        self.of.unwrap_or(self.client.ip())
+    }
 }
 
 impl From<SocketAddr> for News {
     fn from(client: SocketAddr) -> Self {
-        Self { client, relay: None, is_again: false }
+        Self { client, relay: None, is_again: false, of: None }
     }
 }
 
@@ -85,12 +95,19 @@ struct Notice {
     relay: Option<NonZeroU16>,
     is_again: bool,
     round: u32,
+    #[serde(default)]
+    of: Option<Box<IpAddr>>,
 }
 
 impl Notice {
     fn news(&self) -> News {
         let client = SocketAddr::new(self.ip, self.port);
-        News { client, relay: self.relay, is_again: self.is_again }
+        let of = self.of.as_deref().copied();
+        News { client, relay: self.relay, is_again: self.is_again, of }
+    }
+
+    fn source(&self) -> IpAddr {
+        self.of.as_deref().copied().unwrap_or(self.ip)
     }
 }
 
@@ -100,7 +117,7 @@ impl Queue {
         let client = as_home(client);
         let mut held = self.told.as_ref().map_or([0; LEVELS], |told| told.of(client));
         for notice in &self.notices {
-            let is_common = common(as_home(notice.ip), client);
+            let is_common = common(as_home(notice.source()), client);
             held.iter_mut().zip(is_common).for_each(|(held, is)| *held += u32::from(is));
         }
         weight(held)
@@ -118,10 +135,10 @@ impl Queue {
     }
 
     fn push(&mut self, news: News) {
-        let News { client, relay, is_again } = news;
-        let (ip, port, round) = (client.ip(), client.port(), self.round_of(client.ip()));
+        let News { client, relay, is_again, of } = news;
+        let (ip, port, round) = (client.ip(), client.port(), self.round_of(news.source()));
         let at = self.notices.partition_point(|notice| notice.round <= round);
-        self.notices.insert(at, Notice { ip, port, relay, is_again, round });
+        self.notices.insert(at, Notice { ip, port, relay, is_again, round, of: of.map(Box::new) });
     }
 
     fn pop(&mut self, has_room: bool) -> Option<News> {
@@ -135,7 +152,7 @@ impl Queue {
             // So many have had their turn that all begin anew.
             **told = Shares::default();
         }
-        told.add(as_home(notice.ip), 1);
+        told.add(as_home(notice.source()), 1);
         Some(notice.news())
     }
 }
@@ -193,7 +210,7 @@ impl Notices {
             return true;
         }
         if length >= limits::NOTICES_PER_HOST || self.count >= limits::NOTICES {
-            if !self.has_room(host, news.client.ip()) {
+            if !self.has_room(host, news.source()) {
                 return false;
             }
             let from = self.longest_but(host, length).unwrap_or(host);
@@ -298,6 +315,22 @@ mod tests {
         notices.push(HOST, client(3, 1));
         let turns = [(2, 1), (3, 1), (1, 2), (2, 2), (1, 3), (1, 4)];
         assert_eq!(all(&mut notices, HOST), turns.map(|(n, port)| client(n, port)));
+    }
+
+    #[test]
+    fn whom_another_node_relays_takes_turns_by_its_own_address() {
+        let relay =
+            |n: u8, port| News { of: Some([198, 51, n, 1].into()), ..client(0, port).into() };
+        let mut notices = Notices::default();
+        (1..=3).for_each(|port| _ = notices.push(HOST, relay(1, port)));
+        notices.push(HOST, relay(2, 4));
+        notices.push(HOST, relay(3, 5));
+        assert_eq!(all(&mut notices, HOST), [1, 4, 5, 2, 3].map(|port| client(0, port)));
+        // Where there is no room who has most gives way.
+        (1..=limits::NOTICES_PER_HOST).for_each(|port| _ = notices.push(HOST, relay(1, port)));
+        assert!(!notices.push(HOST, relay(1, 999)));
+        assert!(notices.push(HOST, relay(2, 1000)));
+        assert_eq!(all(&mut notices, HOST)[1], client(0, 1000));
     }
 
     #[test]

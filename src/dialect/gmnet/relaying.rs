@@ -212,6 +212,7 @@ impl Gmnet {
     ) {
         let Some(host) = self.hosts.any(key) else { return };
         let (conn, at) = (host.conn, SocketAddr::new(host.addr, host.port.unwrap_or_default()));
+        let client_there = self.hosts.client_told(key, host, client.ip());
         if self.lines.says(cx.now, client.ip()) {
             info!(
                 dialect = "gmnet", event = "relayed", client:% = client, host:% = host.at(),
@@ -223,12 +224,14 @@ impl Gmnet {
             self.note_failed(cx, client.ip(), whom);
         }
         match self.hosts.node_of(key) {
-            Some(node) => self.tell_host_elsewhere(cx, node, (conn, at.ip()), for_host),
+            Some(node) => {
+                self.tell_host_elsewhere(cx, node, (conn, at.ip()), (client_there, for_host));
+            }
             None => {
                 let is_here = self.config.relay.contains(for_host.ip());
                 let relay = NonZeroU16::new(for_host.port()).filter(|_| is_here);
-                let at = if is_here { client } else { for_host };
-                self.tell_all(cx, conn, [News { relay, ..at.into() }].into_iter());
+                let (at, of) = if is_here { (client, None) } else { (for_host, Some(client.ip())) };
+                self.tell_all(cx, conn, [News { relay, of, ..at.into() }].into_iter());
             }
         }
         self.tell_endpoint(cx, id, for_client);

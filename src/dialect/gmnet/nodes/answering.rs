@@ -18,11 +18,12 @@ use super::message::{Ask, Message, Said};
 use super::tell;
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
-use crate::dialect::{ConnId, Context};
+use crate::dialect::{ConnId, Context, Name};
 use crate::hash::Map;
 use crate::introductions::journal::Shown;
 use crate::introductions::plan;
 use crate::limits::{self, cluster as bounds};
+use crate::refusals::Reason;
 use crate::timers::Timers;
 
 /// A question of a node.
@@ -275,12 +276,17 @@ impl Gmnet {
         &mut self,
         cx: &mut Context<'_>,
         (conn, addr): (ConnId, Option<IpAddr>),
-        at: SocketAddr,
+        news: News,
     ) {
         let host = self.conns.get(conn).and_then(|conn| self.hosts.get(conn.host?));
         let is_it = host.is_some_and(|host| addr.is_none_or(|addr| addr == host.addr));
-        if is_it && at.port() != 0 && self.notices.has_room(conn, at.ip()) {
-            self.tell_all(cx, conn, [News::from(at)].into_iter());
+        if !is_it || news.client.port() == 0 {
+            return;
+        }
+        if self.notices.has_room(conn, news.source()) {
+            self.tell_all(cx, conn, [news].into_iter());
+        } else {
+            cx.refused(Name::Gmnet, Reason::Relay, news.source());
         }
     }
 }

@@ -437,9 +437,10 @@ impl Gmnet {
         cx: &mut Context<'_>,
         node: NodeId,
         (host, addr): (ConnId, IpAddr),
-        at: SocketAddr,
+        (client, at): (IpAddr, SocketAddr),
     ) {
-        let message = Message::<&Data>::Tell { host, addr: Some(addr), at };
+        let (addr, client) = (Some(addr), Some(client));
+        let message = Message::<&Data>::Tell { host, addr, at, client };
         tell(cx, cluster::Whom::Node(node), &message);
     }
 }

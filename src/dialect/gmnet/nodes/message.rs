@@ -52,6 +52,9 @@ pub(in crate::dialect::gmnet) enum Message<D> {
         #[serde(default)]
         addr: Option<IpAddr>,
         at: SocketAddr,
+        /// The client that is there, which takes a turn for it.
+        #[serde(default)]
+        client: Option<IpAddr>,
     },
 }
 

@@ -12,6 +12,7 @@ use self::message::{Entry, Known, Message};
 use super::Gmnet;
 use super::data::Data;
 use super::host::Host;
+use super::notices::News;
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
 use crate::dialect::replication::{Replication, ToTell, Update};
@@ -113,7 +114,9 @@ impl Gmnet {
             Message::End => self.hosts.end_round(node),
             Message::Ask(ask) => self.answer_node(cx, node, ask),
             Message::Answer { id, said } => self.handle_answer(cx, node, id, said),
-            Message::Tell { host, addr, at } => self.send_to_relay(cx, (host, addr), at),
+            Message::Tell { host, addr, at, client } => {
+                self.send_to_relay(cx, (host, addr), News { of: client, ..at.into() });
+            }
         }
     }
 
