@@ -26,9 +26,12 @@ impl Passed {
     /// Whether somebody at this address may say so many bytes now; if so, they are said.
     pub(super) fn allow(&mut self, now: Instant, addr: IpAddr, bytes: usize) -> bool {
         let Self { pace, little } = self;
-        let is_little = levels(addr).all(|(bits, network, times)| {
-            little.allow_tokens(now, (bits, network), (bytes as u32, times))
-        });
+        let is_little = levels(addr).all(|(bits, net, _)| little.has_token_of(now, (bits, net)));
+        if is_little {
+            levels(addr).for_each(|(bits, net, times)| {
+                little.allow_tokens(now, (bits, net), (bytes as u32, times));
+            });
+        }
         let is_open = if is_little { pace.is_open(now) } else { pace.is_half_open(now) };
         if is_open {
             pace.spend(now, bytes);
@@ -57,6 +60,19 @@ mod tests {
                 passed.allow(now, street(other), 1000);
             }
             arrived += usize::from(n % 200 == 0 && passed.allow(now, little, 300));
+        }
+        assert_eq!(arrived, 50);
+    }
+
+    #[test]
+    fn who_says_much_does_not_make_those_around_it_wait() {
+        let mut passed = Passed::default();
+        let site = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, n, 0, 0, 0, 1]);
+        let mut arrived = 0;
+        for n in 0..10_000 {
+            let now = Instant::from_micros(1_000_000_000 + n * 1000);
+            (0..8).for_each(|_| _ = passed.allow(now, site(1), 1000));
+            arrived += usize::from(n % 200 == 0 && passed.allow(now, site(0x201), 300));
         }
         assert_eq!(arrived, 50);
     }
