@@ -117,3 +117,35 @@ fn a_lobby_of_natpunch_is_there_after_a_restart() {
     let said = host.lines_to("created");
     assert!(said.len() < 5, "{said:?}");
 }
+
+/// Nobody comes any more where its host has not come back.
+#[test]
+fn who_waits_in_a_lobby_of_natpunch_that_is_not_there_again_ends() {
+    let addr = free();
+    let master = Master::start_at(addr, &[]);
+    let at = addr.to_string();
+    let host = start(&["natpunch", "--master", &at, "create", "Lobby", "4"]);
+    host.lines_to("created");
+    let mut client = start(&["natpunch", "--master", &at, "join", "Lobby", "0"]);
+    client.lines_to("joined");
+    drop(host);
+    master.crash();
+    let _master = Master::start_at(addr, &[]);
+    client.lines_to("there is no lobby \"Lobby\" any more");
+    assert!(!client.wait().success());
+}
+
+/// A server that has forgotten it is asked once to let it go.
+#[test]
+fn who_stops_after_a_restart_of_natpunch_leaves_once() {
+    let addr = free();
+    let master = Master::start_at(addr, &[]);
+    let host = start(&["natpunch", "--master", &addr.to_string(), "create", "Lobby", "4"]);
+    host.lines_to("created");
+    master.crash();
+    let _master = Master::start_at(addr, &[]);
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(host.pid()).expect("a process ID"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("signalling punch");
+    let said = host.last_lines();
+    assert!(said.len() < 10, "{} lines", said.len());
+}

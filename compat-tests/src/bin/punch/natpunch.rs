@@ -152,6 +152,8 @@ struct Session {
     /// Where the server said first that others are, and where last.
     told: HashMap<String, (SocketAddr, SocketAddr)>,
     refused: Option<String>,
+    /// Why we are not in our lobby again and look for it no more.
+    homeless: Option<String>,
     /// Whether Ctrl-C or SIGTERM has come.
     is_interrupted: Box<dyn Fn() -> bool>,
 }
@@ -182,6 +184,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         pongs: 0,
         told: HashMap::new(),
         refused: None,
+        homeless: None,
         is_interrupted: Box::new(interrupted()?),
     };
     let ended = match &args.command {
@@ -219,9 +222,10 @@ impl Session {
     fn leave_at_last(&mut self) {
         let Some(lobby) = self.client.lobby().map(str::to_owned) else { return };
         let deadline = Instant::now() + AGAIN;
-        self.refused = None;
+        (self.refused, self.is_forgotten) = (None, false);
         // Who is refused is in no lobby, and a refusal comes at once: it would be asked without a pause.
-        while self.client.lobby().is_some() && self.refused.is_none() && Instant::now() < deadline {
+        let is_refused = |session: &Self| session.refused.is_some() || session.is_forgotten;
+        while self.client.lobby().is_some() && !is_refused(self) && Instant::now() < deadline {
             // Nothing is left to be done if it fails.
             if self.client.leave(&lobby).is_err() || self.read(AGAIN / 4).is_err() {
                 return;

@@ -170,11 +170,16 @@ impl Session {
     fn go_home(&mut self) -> Result<(), String> {
         let now = Instant::now();
         let Some((home, back)) = self.home.as_ref().zip(self.back) else { return Ok(()) };
-        if self.joined || self.refused.is_some() {
+        if self.joined {
             self.back = None;
-        } else if now >= back.until {
-            say(format!("there is no lobby \"{}\" any more", printable(home.name())));
-            (self.home, self.back) = (None, None);
+        } else if self.refused.is_some() || now >= back.until {
+            let name = printable(home.name());
+            let why = match self.refused.take() {
+                Some(why) => format!("not in the lobby \"{name}\" again: {}", printable(&why)),
+                None => format!("there is no lobby \"{name}\" any more"),
+            };
+            say(&why);
+            (self.home, self.back, self.homeless) = (None, None, Some(why));
         } else if now >= back.next {
             let of = |name: &String| {
                 let is_it = |info: &&LobbyInfo| [&info.lobby_name, &info.lobby_id].contains(&name);
@@ -196,9 +201,12 @@ impl Session {
         Ok(())
     }
 
-    /// Waits until it is stopped, or the only server is gone: nobody comes any more then.
+    /// Waits until it is stopped, or nobody comes any more: the only server is gone, or the lobby.
     pub(super) fn wait_for_all(&mut self, time: Duration) -> Result<(), String> {
         while !self.wait(LOOK_EVERY, |session| (session.is_interrupted)())? {
+            if let Some(why) = self.homeless.take() {
+                return Err(why);
+            }
             if self.masters.are_several() {
                 continue;
             }
