@@ -281,15 +281,19 @@ impl Session {
     /// Shows what comes from the server in this time, and knocks at those who are to be met.
     fn listen(&mut self, time: Duration) -> Result<(), EventError> {
         let end = Instant::now() + time;
-        let mut late = 0;
+        let (mut late, mut read) = (0, 0);
         while late < LATE {
             self.keep_endpoint();
-            self.knock(end);
+            // What has come is read first, as it may tell of more to be knocked at; but it may be without end.
+            if read % LATE == 0 {
+                self.knock(end);
+            }
             let left = end.saturating_duration_since(Instant::now());
             let most = if self.punches.is_empty() { LOOK_EVERY } else { Duration::ZERO };
             let pass = match self.client.next_pass(left.min(most)) {
                 Ok(Some(pass)) => pass,
                 Ok(None) => {
+                    read = 0;
                     if self.has_silent_master() {
                         self.come_back(EventError::NoAnswer(SILENT))?;
                     } else if Instant::now() >= end {
@@ -303,6 +307,7 @@ impl Session {
                 }
             };
             self.show(&pass)?;
+            read += 1;
             late += usize::from(Instant::now() >= end);
         }
         Ok(())
