@@ -386,6 +386,47 @@ fn who_leaves_a_room_of_another_node_may_come_into_the_next_at_once() {
     }
 }
 
+/// What was said before it was heard there is on its way still.
+#[test]
+fn who_has_left_a_room_hears_nothing_of_it_while_it_joins_the_next() {
+    let mut world = World::of(2);
+    let (amy, bob, eve) = (world.login(0, "amy"), world.login(1, "bob"), world.login(0, "eve"));
+    let room = world.room(&amy, json!({"name": "r"}));
+    let other = world.room(&eve, json!({"name": "other"}));
+    world.pass(100);
+    world.ask(&bob, "join_room", json!({"room": room})).unwrap();
+    world.heard(&bob);
+    let request = |name: &str, room: &str| json!({"type": "request", "name": name, "data": {"room": room}, "request_id": 1});
+    let ends = world.say_alone(&amy, &request("delete_room", &room));
+    let leaves = world.say_alone(&bob, &request("leave_room", &room));
+    let joins = world.say_alone(&bob, &request("join_room", &other));
+    for under_way in [ends, leaves, joins] {
+        world.deliver(under_way);
+    }
+    world.pass(1000);
+    assert_eq!(world.names(&bob), ["leave_room", "self_left", "join_room", "self_joined"]);
+}
+
+#[test]
+fn who_leaves_a_room_as_its_node_is_taken_over_has_left_it() {
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    let room = world.room(&amy, json!({"name": "r"}));
+    world.pass(100);
+    world.ask(&bob, "join_room", json!({"room": room})).unwrap();
+    world.heard(&bob);
+    let asks = world.take_over_alone(1);
+    let leave = json!({"type": "request", "name": "leave_room", "data": {}, "request_id": 1});
+    let leaves = world.say_alone(&bob, &leave);
+    world.deliver(asks);
+    assert_eq!(world.names(&bob), ["leave_room", "self_left"]);
+    assert!(world.ask(&bob, "create_room", json!({"name": "own"})).is_ok());
+    world.deliver(leaves);
+    world.pass(6000);
+    assert_eq!(world.names(&bob), ["self_joined"]);
+    assert_eq!(world.hears(&amy, "player_left")["reason"], "left");
+}
+
 /// Its own node does not know yet.
 #[test]
 fn who_leaves_a_room_as_it_is_put_out_hears_that_once() {

@@ -233,7 +233,7 @@ impl Events {
         }
         self.peer(id)
             .and_then(|peer| peer.remote.as_ref())
-            .is_some_and(|remote| remote.node == node)
+            .is_some_and(|remote| remote.node == node && remote.room.is_some())
     }
 
     /// A peer is in no room of this node any more; it may be about to come into one.
@@ -255,6 +255,13 @@ impl Events {
         // What it tells before it has begun does not outlast its beginning.
         let round = self.nodes.rounds.round_of(node).unwrap_or_default();
         let join = self.routes.find_named(id, conn, &JOINS);
+        // That was said before it was heard there that the peer has left, unless that is lost.
+        if room.is_some() && is_again && self.peer(id).is_some_and(|peer| peer.left == room) {
+            if let Some(peer) = self.peer(id).filter(|_| join.is_none()) {
+                tell(out, Whom::Node(node), &Message::Leave { token: peer.token });
+            }
+            return;
+        }
         // It was let in, and the answer is lost: it is told so now and not when it has waited for long.
         if room.is_some()
             && is_again

@@ -133,7 +133,8 @@ impl Room {
     fn shown(&self) -> impl PartialEq {
         let Self { name, access, code, is_mesh, .. } = self;
         let own = self.own.as_ref().map(|own| own.text.get());
-        let players = self.elsewhere.as_ref().map(|elsewhere| &elsewhere.players);
+        let is_ipv6 = |of: &RemoteRoom| of.host_at.map(|at| at.is_ipv6());
+        let players = self.elsewhere.as_ref().map(|of| (&of.players, is_ipv6(of)));
         let access = (access.size(), access.is_locked, access.has_password());
         (name, access, code, is_mesh, own, players)
     }
