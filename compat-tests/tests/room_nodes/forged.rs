@@ -140,6 +140,19 @@ fn nobody_is_said_to_be_kicked_out_of_a_room_that_others_have_led_him_into() {
 }
 
 #[test]
+fn who_is_kicked_is_told_so_each_time_that_he_asks() {
+    let mut world = World::of(2);
+    let host = world.get_in(1, peer(1), "rh:one");
+    let client = world.get_in(0, peer(2), &format!("jr:{}", host.room));
+    world.ask(1, host.at, &format!("kc:id:{}", client.id));
+    world.pass(20);
+    for _ in 0..3 {
+        world.told(0, client.at);
+        assert_eq!(world.answer(0, client.at, "ka"), "er:ka:kicked");
+    }
+}
+
+#[test]
 fn an_offer_of_another_node_is_taken_whatever_else_was_asked_for_since() {
     for has_place in [false, true] {
         let mut world = World::of(4);

@@ -381,15 +381,19 @@ impl Rooms {
         if let Some(other) = self.table.peer_at(turn.from).map(|other| other.id) {
             self.end(turn.cx, other, Why::Elsewhere);
         }
+        // Else somebody else is there by now.
+        let was_there = self.table.id_at(old) == Some(id);
         let fresh = self.fresh_key();
         let now = turn.instant();
         let unproven = &mut turn.cx.shared.unproven;
         self.table.relocate(unproven, now, id, turn.from, key, fresh);
         self.forget_told_at(id, old);
-        turn.cx.shared.relay.moved(Name::Rooms, old, turn.from);
         self.table.heard(turn.instant(), id, turn.via);
-        let how = if is_host { How::Closed } else { How::Left };
-        self.departures.note(turn.instant(), old, (room, how));
+        if was_there {
+            turn.cx.shared.relay.moved(Name::Rooms, old, turn.from);
+            let how = if is_host { How::Closed } else { How::Left };
+            self.departures.note(turn.instant(), old, (room, how));
+        }
         if self.lines.says(turn.cx.now, turn.from.ip()) {
             let whom = if is_host { "host" } else { "client" };
             info!("{whom} {old} of room {} is back as {}", self.named(room), turn.from);

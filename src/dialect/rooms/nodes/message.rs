@@ -53,13 +53,24 @@ pub(super) enum Message {
     },
     /// Which place somebody has at this node, of whom the other one believed something else.
     #[serde(rename = "p")]
-    Place { at: SocketAddr, held: Option<Held> },
+    Place {
+        at: SocketAddr,
+        held: Option<Held>,
+        /// One that it has had is kept for it.
+        #[serde(default = "is_kept_or_unsaid", rename = "k")]
+        is_kept: bool,
+    },
     /// Somebody who has a place at the other node has one somewhere else now.
     #[serde(rename = "l")]
     Elsewhere { at: SocketAddr },
     /// These have places at the other node, and are reached by this one.
     #[serde(rename = "h")]
     Here { all: Vec<(SocketAddr, Via, Held)> },
+}
+
+/// Nodes of an older version do not say it.
+const fn is_kept_or_unsaid() -> bool {
+    true
 }
 
 /// What another process of this node needs to know of another one.

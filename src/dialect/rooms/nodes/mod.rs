@@ -191,7 +191,9 @@ impl Rooms {
                 self.nodes.note_shown(cx.now.instant, node, &data);
                 cx.out.udp(via, at, |bytes| bytes.extend_from_slice(&data));
             }
-            Message::Place { at, held } => self.note_held(cx, node, at, held),
+            Message::Place { at, held, is_kept } => {
+                self.note_held(cx, node, at, (held, is_kept));
+            }
             Message::Elsewhere { at } => self.note_elsewhere(cx, node, at),
             Message::Here { all } => {
                 for (at, via, held) in all {

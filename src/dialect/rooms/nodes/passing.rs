@@ -195,7 +195,8 @@ impl Rooms {
             signs: peer.signs,
         });
         if held != believed {
-            tell(cx, Whom::Node(node), &Message::Place { at, held });
+            let is_kept = self.table.kept_at(at).next().is_some();
+            tell(cx, Whom::Node(node), &Message::Place { at, held, is_kept });
         }
     }
 
@@ -220,14 +221,17 @@ impl Rooms {
         cx: &mut Context<'_>,
         node: NodeId,
         at: SocketAddr,
-        held: Option<Held>,
+        (held, is_kept): (Option<Held>, bool),
     ) {
         let Some(before) = self.nodes.forwarding.get(at).copied() else { return };
         let was_held = before.held.is_some();
         if held.is_none() {
             if before.node == node {
                 // Somebody else may have given it up, and it is kept there for the one who has its key.
-                let entry = before.moved(cx.now.instant, node, None);
+                let entry = match is_kept {
+                    true => before.moved(cx.now.instant, node, None),
+                    false => ForwardingEntry { held, ..before },
+                };
                 self.nodes.forwarding.set(cx.now.instant, at, entry);
             }
             return;
