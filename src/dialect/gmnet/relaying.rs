@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Gmnet;
 use super::attempts::{Two, Whom};
+use super::host::Host;
 use super::names::Named;
 use super::nodes::Direct;
 use super::notices::News;
@@ -130,7 +131,8 @@ impl Gmnet {
         key: HostKey,
         instead: impl FnOnce() -> Instead,
     ) -> bool {
-        let Some(host) = self.hosts.any(key) else { return false };
+        // The relay ends with the process, and nobody waits for those of others any more.
+        let Some(host) = self.hosts.any(key).filter(|_| !self.is_stopping) else { return false };
         let at = SocketAddr::new(host.addr, host.port.unwrap_or_default());
         let (conn, node) = (host.conn, self.hosts.node_of(key));
         let can_be_told = node.is_some() || self.notices.has_room(conn, client.ip());
@@ -164,7 +166,11 @@ impl Gmnet {
         at: SocketAddr,
     ) -> SocketAddr {
         let relay = cx.shared.relay.told_anywhere(at.ip());
+        let is_here = cx.shared.relay.told(at.ip()).is_some();
+        // The own relay sees who is in the network of this node inside, at whichever node he is.
+        let is_outside = |host: &&Host| !is_here || !self.hosts.is_near(key, host);
         let host = self.hosts.any(key).filter(|_| self.hosts.node_of(key).is_some());
+        let host = host.filter(is_outside);
         let seen = host.zip(relay).map(|(host, relay)| self.hosts.told(key, host, relay));
         SocketAddr::new(seen.unwrap_or(at.ip()), at.port())
     }

@@ -82,6 +82,12 @@ impl Hosts {
         own.is_some() && self.public(key, host) != own
     }
 
+    /// Whether a host is known to be in the same network as this node.
+    pub(in crate::dialect::gmnet) fn is_near(&self, key: HostKey, host: &Host) -> bool {
+        let own = public_of(self.public_ips, host.addr);
+        own.is_some() && self.public(key, host) == own
+    }
+
     /// The address by which `whom`, who has come to this node, can reach a host.
     pub(in crate::dialect::gmnet) fn told(
         &self,

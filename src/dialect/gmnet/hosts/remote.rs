@@ -186,6 +186,11 @@ impl Hosts {
         self.elsewhere.public_ips.iter().map(|(node, public_ips)| (*node, *public_ips))
     }
 
+    /// Whether a node is there, as far as its hosts are known.
+    pub(in crate::dialect::gmnet) fn has_node(&self, node: NodeId) -> bool {
+        self.elsewhere.public_ips(node).is_some()
+    }
+
     /// The hosts of a node, and whether it lists them.
     pub(in crate::dialect::gmnet) fn known_of(&self, node: NodeId) -> Vec<(&Host, bool)> {
         let all = self.elsewhere.slab.iter().map(|(_, remote)| remote);

@@ -384,7 +384,7 @@ impl Gmnet {
     pub(in crate::dialect::gmnet) fn ask_direct(&mut self, cx: &mut Context<'_>, what: Direct) {
         let Direct { node, ask, request, text } = what;
         // Nobody would hear the answer.
-        if self.is_stopping || !cx.shared.nodes.has(node) {
+        if self.is_stopping || !self.hosts.has_node(node) {
             return self.say_outcome(cx, &request, &text, Outcome::NotFound);
         }
         if let Some(conn) = self.conns.get_mut(request.conn) {
@@ -403,16 +403,17 @@ impl Gmnet {
         node: NodeId,
         asks: Vec<Direct>,
     ) {
-        let (asks, lost): (Vec<_>, Vec<_>) =
-            asks.into_iter().partition(|ask| ask.node == node && cx.shared.nodes.has(node));
         for ask in &asks {
             if let Some(conn) = self.conns.get_mut(ask.request.conn) {
                 conn.is_asking = true;
             }
         }
+        let (asks, lost): (Vec<_>, Vec<_>) =
+            asks.into_iter().partition(|ask| ask.node == node && cx.shared.nodes.has(node));
         self.nodes.asking.restore(cx.now.instant, node, asks);
         for Direct { request, text, .. } in lost {
             if self.conns.get(request.conn).is_some() {
+                self.end_asking(request.conn);
                 self.say_outcome(cx, &request, &text, Outcome::NotFound);
             }
         }
