@@ -77,8 +77,11 @@ fn a_node_that_is_restarted_at_another_nats_server_loses_no_request() {
     /// As between Europe and America.
     const DISTANCE: Duration = Duration::from_millis(50);
     let Some(nats) = NatsServers::two_apart(DISTANCE) else { return };
-    let far = Master::start(&["--cluster", &nats.url(0), "--node", "a"]);
-    let mut node = Master::start(&["--cluster", &nats.url(1), "--node", "b"]);
+    // All are at one address, and join a room again and again without a pause.
+    let unbounded = ["--max-commands", "0"];
+    let start = |options: &[&str]| Master::start(&[&unbounded, options].concat());
+    let far = start(&["--cluster", &nats.url(0), "--node", "a"]);
+    let mut node = start(&["--cluster", &nats.url(1), "--node", "b"]);
     far.wait_for_log("cluster: node b is there");
     node.wait_for_log("cluster: node a is there");
     let mut amy = peer(&far, "amy", "chess");
@@ -112,7 +115,7 @@ fn a_node_that_is_restarted_at_another_nats_server_loses_no_request() {
             let port = node.addr().port().to_string();
             let url = nats.url(n % 2);
             let options = ["--port", &port, "--take-over", "--cluster", &url, "--node", "b"];
-            let old = std::mem::replace(&mut node, Master::start(&options));
+            let old = std::mem::replace(&mut node, start(&options));
             let (status, log) = old.ended(WAIT);
             assert!(status.success(), "{log}");
             let (before, end) = (answers.load(Ordering::Relaxed), Instant::now() + WAIT);
