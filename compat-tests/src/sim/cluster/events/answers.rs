@@ -53,6 +53,10 @@ impl Cast {
                 peer.left = peer.room.take().map(|room| room.room);
                 Ok(())
             }
+            ("join_room" | "quick_join", Some("timeout")) => {
+                peer.gave_up = Some(stage.now);
+                Ok(())
+            }
             ("create_room", Some(why)) => Err(format!("it may make a room: {why}")),
             (_, Some("bad_request" | "unknown_request" | "not_logged_in")) => {
                 Err("there is nothing wrong with its request".into())

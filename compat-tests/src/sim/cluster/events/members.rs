@@ -1,6 +1,7 @@
 //! What peers are told of rooms: each is told of its own room alone, and all in it of the same.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -8,6 +9,9 @@ use super::super::faults::TOLD;
 use super::super::stage::Stage;
 use super::Cast;
 use super::peer::In;
+
+/// So long it may take until another node hears that a join was given up.
+const GIVEN_UP: Duration = Duration::from_secs(5);
 
 impl Cast {
     /// Whether a peer may not have heard all that was said of the room that it is in: what is lost between its node and
@@ -79,8 +83,10 @@ impl Cast {
             }
             return Ok(());
         }
+        let gave_up = peer.gave_up.is_some_and(|at| stage.now.since(at) < GIVEN_UP);
         let Some(room) = peer.room.as_mut() else {
-            return if is_back { Ok(()) } else { Err("it is in no room".into()) };
+            let may_be = is_back || gave_up && name == "self_left";
+            return if may_be { Ok(()) } else { Err("it is in no room".into()) };
         };
         if name == "introduce" {
             return self.introduced(n, is_back, data);

@@ -68,6 +68,8 @@ pub struct Peer {
     pub room: Option<In>,
     /// The room that it has left last, as it was answered.
     pub left: Option<String>,
+    /// When it has given up a join: it may have been let in, and be put out before that is heard.
+    pub gave_up: Option<Instant>,
     /// It has asked to come into a room, or to leave one.
     pub changes_room: bool,
     /// What it waits for on this connection, by the IDs of its requests.
@@ -103,6 +105,7 @@ impl Peer {
             refused: 0,
             room: None,
             left: None,
+            gave_up: None,
             changes_room: false,
             waits: BTreeMap::new(),
             waited: BTreeMap::new(),
