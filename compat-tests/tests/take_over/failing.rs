@@ -324,6 +324,8 @@ while True:
         stranger.kill().unwrap();
         stranger.wait().unwrap();
     }
+    // And whoever may is heard as before.
+    Fake::ask(at).hear_until("\"Sockets\"");
 }
 
 /// Who was started to take over and ends does not end the take-over by another one.

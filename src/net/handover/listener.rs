@@ -21,6 +21,7 @@ use crate::clock;
 use crate::dialect::ConnId;
 use crate::hash::Set;
 use crate::limits::handover::{DESCRIPTORS, TAKE_OVER};
+use crate::net::HANDOVER;
 use crate::timers::LogThrottle;
 
 /// How often it is looked whether a process that was started is still there.
@@ -193,7 +194,7 @@ impl HandoverListener {
         }
         // So that the loop is told again of those who wait.
         let fd = self.listener.as_raw_fd();
-        let _ = registry.reregister(&mut SourceFd(&fd), token, Interest::READABLE);
+        let _ = registry.reregister(&mut SourceFd(&fd), HANDOVER, Interest::READABLE);
     }
 
     /// Why this process may not take over now.
