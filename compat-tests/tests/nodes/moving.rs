@@ -48,6 +48,28 @@ fn a_game_that_moves_to_another_node_is_there_once() {
 }
 
 #[test]
+fn a_host_that_is_meant_again_is_told_of_a_client_once() {
+    let mut world = World::of(vec![Config::default(); 3]);
+    let [old, new] = [1, 2].map(|n| SocketAddr::new(ip("203.0.113.1"), 2000 + n));
+    world.udp(1, old, b"reg");
+    let host = world.host(1, old.ip());
+    world.pass(100);
+    // The answer is late.
+    world.net.loses = Some(b"said");
+    let client = world.join(0, at("198.51.100.1:3000"), "203.0.113.1");
+    assert_eq!(world.told(host), ["198.51.100.1:3000"]);
+    // So is the question to the node of a newer host, which leaves before it has come.
+    world.net.cuts.insert((0, 2));
+    world.udp(2, new, b"reg");
+    let newer = world.host(2, new.ip());
+    world.pass(60);
+    world.end(2, newer);
+    world.pass(600);
+    assert_eq!(world.told(client), ["203.0.113.1:2001"]);
+    assert_eq!(world.told(host), Vec::<String>::new(), "it was told already");
+}
+
+#[test]
 fn what_was_answered_to_the_process_before_is_no_answer_to_another_question() {
     let mut world = World::two();
     let hosts = ["203.0.113.1", "203.0.113.2"].map(|from| {

@@ -63,7 +63,7 @@ impl Hosts {
             let own = all.len();
             all.extend(self.elsewhere.at(addr).filter(is_it));
             if all.len() > own {
-                all.sort_by_key(|(_, host)| host.since);
+                all.sort_by_key(|(_, host)| (host.since, host.number));
             }
         }
         all

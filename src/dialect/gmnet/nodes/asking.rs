@@ -133,11 +133,11 @@ impl Gmnet {
         let Some((key, node)) = found.and_then(|key| Some((key, self.hosts.node_of(key)?))) else {
             return false;
         };
-        let mut number = asked;
         match asked.and_then(|asked| Some((asked, self.nodes.asking.open.get(&asked)?.node))) {
             Some((_, of)) if of == node => return true,
-            // The host has come to another node since.
-            Some((asked, _)) => (_, number) = (self.nodes.asking.remove(asked), None),
+            // The host has come to another node since. By the same number, the one before tells its host of the client
+            // only once if it is asked again.
+            Some((asked, _)) => _ = self.nodes.asking.remove(asked),
             None => {}
         }
         let likely = self.claim_ports(cx.now, &request, is_last_try);
@@ -152,7 +152,7 @@ impl Gmnet {
         };
         let others = likely.iter().filter(|port| !ask.ports.contains(port));
         let ports = ask.ports.iter().copied().chain(others).collect();
-        let number = number.unwrap_or_else(|| self.new_number(cx));
+        let number = asked.unwrap_or_else(|| self.new_number(cx));
         self.send_ask(cx, node, Ask { id: number, ports, ..ask }, By::Request(id));
         self.introductions.late.cancel(&id);
         if let Some(waiting) = self.introductions.get_mut(id) {
