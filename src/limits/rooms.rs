@@ -92,6 +92,10 @@ pub const ROOM_TOLD_AT_ONCE: usize = 256;
 /// Notifications about rooms that are going to be sent again.
 pub const ROOM_NOTICES: usize = 64 * 1024;
 
+/// How many of these the peers of one source have when half of them are taken: a full room in which everybody is told
+/// of everybody makes 2,000.
+pub const ROOM_NOTICES_OF_SOURCE: u32 = 4096;
+
 /// A datagram that comes once more so soon is a copy that the network has kept back: a UDP `reg`
 /// of a host, which sends another only when it registers again, or a request that led into a room
 /// that was left since. Clients of rooms send again after half a second.

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::field::Id;
 use super::message::{Answer, LONGEST_ANSWER};
 use super::nodes;
+use super::notices::{Notice, Notices, Subject};
 use super::table::{Peer, Table};
 use crate::amplification::Credits;
 use crate::clock::Instant;
@@ -17,7 +18,6 @@ use crate::dialect::{Context, Name};
 use crate::introductions::PublicIps;
 use crate::limits;
 use crate::refusals::Reason as Refusal;
-use crate::timers::Timers;
 
 /// Where to send something.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -34,46 +34,10 @@ impl From<&Peer> for To {
     }
 }
 
-/// What a notification is about: a newer one about the same takes the place of the older.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(super) enum Subject {
-    /// A peer: it comes, has moved, is gone.
-    Peer(Id),
-    /// The ports that a peer is going to have.
-    Ports(Id),
-    /// Where a peer is in its own network.
-    Local(Id),
-    /// Who the host of the room is.
-    Host,
-    /// The room that the addressee was in.
-    Room,
-    /// The name of the room.
-    Name,
-}
-
-type Key = (SocketAddr, Subject);
-
-/// A notification that is going to be sent again.
-#[derive(Debug, Serialize, Deserialize)]
-struct Notice {
-    /// Whom it is for; nobody else must get it. `None` if the addressee is in no room any more.
-    addressee: Option<Id>,
-    /// The room that the addressee was kicked from, if that is what it says.
-    kicked_from: Option<Id>,
-    to: To,
-    /// That of a client that comes fits, and no memory has to be found for it.
-    #[serde(with = "crate::state::bytes")]
-    text: SmallVec<[u8; 48]>,
-    /// How often it is still to be sent.
-    copies: u8,
-    /// How often that may still be tried: without credit nothing is sent.
-    tries: u8,
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Delivery {
     /// What is going to be sent again.
-    notices: Timers<Key, Notice>,
+    notices: Notices,
     /// The place to write messages in, so that one costs no allocation.
     #[serde(skip)]
     scratch: Vec<u8>,
@@ -86,7 +50,7 @@ impl Delivery {
     }
 
     pub(super) fn new() -> Self {
-        Self { notices: Timers::new(limits::NOTICE_GAP), scratch: Vec::new() }
+        Self { notices: Notices::new(), scratch: Vec::new() }
     }
 
     /// How long a list may be that answers the request of this turn.
@@ -182,9 +146,7 @@ impl Delivery {
             return;
         }
         let copies = copies - u8::from(dispatch(cx, to, &self.scratch));
-        if self.notices.len() < limits::ROOM_NOTICES {
-            self.notices.arm_with(cx.now.instant, key, notice(copies));
-        }
+        self.notices.add(cx.now.instant, key, notice(copies));
     }
 
     /// A peer is not at this endpoint any more, where it was told of these others. Nothing would be sent there, but
@@ -194,7 +156,7 @@ impl Delivery {
             .iter()
             .flat_map(|id| [Subject::Peer(*id), Subject::Ports(*id), Subject::Local(*id)]);
         for subject in of_others.chain([Subject::Host, Subject::Name]) {
-            self.notices.cancel_if((endpoint, subject), |notice| notice.addressee == Some(id));
+            self.notices.cancel_if(&(endpoint, subject), |notice| notice.addressee == Some(id));
         }
     }
 
@@ -202,7 +164,7 @@ impl Delivery {
     /// what comes from the addressee may be about the endpoint before.
     pub(super) fn confirm(&mut self, cx: &Context<'_>, host: SocketAddr, client: Id) {
         let says_that_it_comes = |notice: &Notice| notice.text.starts_with(b"cj:");
-        let is_told = self.notices.cancel_if((host, Subject::Peer(client)), says_that_it_comes);
+        let is_told = self.notices.cancel_if(&(host, Subject::Peer(client)), says_that_it_comes);
         if is_told && cx.shared.nats.can_predict() {
             self.notices.cancel(&(host, Subject::Ports(client)));
         }
@@ -227,7 +189,7 @@ impl Delivery {
     ) {
         while let Some((key, mut notice)) = self.notices.take_due(cx.now.instant) {
             if self.send_again(cx, &mut notice, (table, public_ips)) {
-                self.notices.arm_with(cx.now.instant, key, notice);
+                self.notices.add(cx.now.instant, key, notice);
             } else if let Some(id) = notice.addressee.filter(|_| notice.copies == 0) {
                 table.doubt(cx.now.instant, id);
             }

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::delivery::Subject;
 use super::message::{Answer, Reason};
+use super::notices::Subject;
 use super::table::{Peer, Status};
 use super::{Id, Rooms, Turn};
 use crate::dialect::Context;

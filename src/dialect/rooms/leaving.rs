@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use log::log;
 
-use super::delivery::Subject;
 use super::departures::How;
 use super::message::{Answer, Reason};
+use super::notices::Subject;
 use super::table::Ban;
 use super::{Id, Rooms, Turn};
 use crate::dialect::Context;

@@ -3,8 +3,8 @@
 
 use std::slice::from_ref;
 
-use super::delivery::Subject;
 use super::message::Answer;
+use super::notices::Subject;
 use super::table::{Peer, Table};
 use super::{Id, Rooms};
 use crate::dialect::Context;

@@ -2,9 +2,9 @@
 
 use log::log;
 
-use super::delivery::Subject;
 use super::departures::How;
 use super::message::{Answer, Reason};
+use super::notices::Subject;
 use super::{Id, Rooms, Turn};
 use crate::dialect::Context;
 

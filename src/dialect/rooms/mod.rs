@@ -90,6 +90,7 @@ mod mesh;
 pub mod message;
 mod migrating;
 mod nodes;
+mod notices;
 mod offering;
 mod offers;
 pub mod options;

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::delivery::Subject;
 use super::list;
 use super::message::{Answer, Reason};
+use super::notices::Subject;
 use super::options::Options;
 use super::table::set_all;
 use super::{Id, Rooms, Turn};
