@@ -56,5 +56,9 @@ pub const MAPPING: Duration = Duration::from_secs(120);
 /// time: sent at once, or the second repeated for some seconds as RFC 8489 says.
 pub const STUN_PAIR: Duration = Duration::from_secs(5);
 
+/// So long after a knock at the alternate port in the name of a host another one may be its own: one round trip, a
+/// frame of the game, and a packet that had to be sent again.
+pub const KNOCKS_AT_ALTERNATE: Duration = Duration::from_secs(2);
+
 /// Introductions that came to nothing of which the latest are kept for the owner.
 pub const FAILURES: usize = 10;

@@ -223,10 +223,6 @@ impl Nats {
     pub fn ask_to_knock(&mut self, host: SocketAddr) {
         let SocketAddr::V4(host) = host else { return };
         if let Some(nat) = self.by_addr.get_mut(host.ip()) {
-            // All its knocks came from the port that it has.
-            if nat.knock == Knock::Came && nat.about(host.port(), false).kind == Kind::Independent {
-                self.settled.disprove(host);
-            }
             nat.knock = Knock::Asked;
         }
     }
@@ -234,16 +230,20 @@ impl Nats {
     /// A peer has knocked at the alternate port, as it was asked to over its connection. A forger of
     /// STUN requests knows the port of a host that everybody uses, but the knocks are the host's own:
     /// a port that shows here as well is not that of a symmetric NAT, whatever was shown before. Unless another one
-    /// knocks too, which nobody is told: then that is the host, and a forger has knocked in its name.
+    /// knocks too, which nobody is told: then that is the host, and a forger has knocked in its name. But a host knocks
+    /// as soon as it is asked, and what comes later is nobody who was.
     pub fn saw_knock(&mut self, now: Instant, peer: SocketAddr) {
         let SocketAddr::V4(peer) = peer else { return };
         let is_told = self.settled.get(peer).is_some();
         let Some(nat) = self.by_addr.get_mut(peer.ip()) else { return };
-        nat.knock = match nat.knock {
+        let tick = Tick::of(now);
+        match nat.knock {
             Knock::Unasked => return,
-            Knock::Asked | Knock::Came if is_told => Knock::Came,
-            _ => Knock::Elsewhere,
-        };
+            Knock::Asked if is_told => (nat.knock, nat.came) = (Knock::Came, tick.short()),
+            Knock::Came if is_told => {}
+            Knock::Came if tick.since_short(nat.came) > limits::KNOCKS_AT_ALTERNATE => return,
+            _ => nat.knock = Knock::Elsewhere,
+        }
         if peer.port() != 0 {
             self.note(now, peer, Seen::Alternate);
         }

@@ -41,6 +41,10 @@ pub(super) struct Nat {
     /// Whether a host has knocked at the alternate port.
     #[serde(default, skip_serializing_if = "crate::state::is_default")]
     pub(super) knock: Knock,
+    /// When the first came from a port that others are told, in tenths of a second that begin anew each two hours: it is
+    /// small, and what matters is whether that was just now.
+    #[serde(default, skip_serializing_if = "crate::state::is_default")]
+    pub(super) came: u16,
     /// Somebody at this address hears us: nobody can have made it up.
     #[serde(default, skip_serializing_if = "crate::state::is_default")]
     pub(super) is_proven: bool,
@@ -110,6 +114,16 @@ pub(super) struct Tick(pub(super) u32);
 impl Tick {
     pub(super) fn of(now: Instant) -> Self {
         Self(u32::try_from(now.micros() / 100_000).unwrap_or(u32::MAX))
+    }
+
+    /// The tick without what counts hours.
+    pub(super) fn short(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// How long ago a tick was of which only that is known: at most two hours.
+    pub(super) fn since_short(self, earlier: u16) -> Duration {
+        Duration::from_millis(100 * u64::from(self.short().wrapping_sub(earlier)))
     }
 
     /// How long ago `earlier` was, to a tenth of a second.

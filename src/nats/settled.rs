@@ -105,16 +105,6 @@ impl Settled {
         self.ports.extend((0..).zip(ports).map(|(n, port)| ((addr, n), port)));
     }
 
-    /// A port has proven that it is not that of a symmetric NAT.
-    pub(super) fn disprove(&mut self, endpoint: SocketAddrV4) {
-        for n in 0.. {
-            let Some((port, kind)) = self.ports.get_mut(&(*endpoint.ip(), n)) else { break };
-            if *port == endpoint.port() {
-                *kind = Kind::Independent;
-            }
-        }
-    }
-
     fn ports_of(&self, addr: Ipv4Addr) -> impl Iterator<Item = Port> {
         (0..).map_while(move |n| self.ports.get(&(addr, n)).copied())
     }
