@@ -63,6 +63,25 @@ fn a_game_that_moves_to_another_node_of_its_network_is_there_once() {
     }
 }
 
+#[test]
+fn the_newest_host_of_a_network_is_meant_at_whichever_node_of_it_it_is() {
+    let mut world = World::of(vec![in_a_network(Config::default()); 2]);
+    for round in 0..4_u8 {
+        let n = usize::from(round % 2);
+        let newest = SocketAddr::new([10, 0, 0, 5 + round].into(), 2000 + u16::from(round));
+        world.udp(n, newest, b"reg");
+        let host = world.host(n, newest.ip());
+        world.pass(1000);
+        for asked in 0..2 {
+            let client = SocketAddr::new([198, 51, 100, 2 * round + asked as u8].into(), 3000);
+            let conn = world.join(asked, client, "192.0.2.7");
+            assert_eq!(world.told(conn), [format!("192.0.2.7:{}", newest.port())], "{n} {asked}");
+            assert_eq!(world.told(host), [client.to_string()], "{n} {asked}");
+            world.pass(100);
+        }
+    }
+}
+
 /// A node with a relay or without, in a network that those outside know by 192.0.2.7.
 fn in_a_network(config: Config) -> Config {
     let gmnet = gmnet::Config { public_ips: ip("192.0.2.7").into(), ..config.gmnet };

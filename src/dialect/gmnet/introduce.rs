@@ -266,18 +266,23 @@ impl Gmnet {
         if self.config.relay.contains(request.host) {
             return self.shown_at_relay(request.client);
         }
-        let all = self.hosts.all_at(request.host);
+        let mut all = self.hosts.all_at(request.host);
+        if self.config.public_ips.contains(request.host)
+            && let Some(key) = self.hosts.find_inside(request.port)
+            && let Some(host) = self.hosts.any(key)
+        {
+            // Nodes of one network have the same address: others may have hosts in it as well.
+            all.push((key, host));
+            all.sort_by_key(|(_, host)| (host.since, host.number));
+        }
         let hosts = all.iter().copied();
-        if request.port.is_none() && hosts.clone().nth(1).is_some() {
+        if request.port.is_none() && all.len() > 1 {
             let meant = self.lookups.meant(now.instant, request.client, hosts.clone());
             if meant.is_some() {
                 return meant;
             }
         }
-        newest(hosts, request.port).or_else(|| {
-            let is_ours = self.config.public_ips.contains(request.host);
-            is_ours.then(|| self.hosts.find_inside(request.port)).flatten()
-        })
+        newest(hosts, request.port)
     }
 
     /// Says it: to the client first, then to the host.
