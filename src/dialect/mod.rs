@@ -33,6 +33,7 @@ mod shown;
 mod sniff;
 pub mod stun;
 pub(crate) mod supervised;
+mod sweep;
 mod untold;
 mod work_queue;
 

@@ -2,6 +2,7 @@
 
 use compat_tests::unplugged_nodes::Impostor;
 use punchd::dialect::{Name, Via};
+use punchd::server::Server;
 use serde::{Serialize, Serializer};
 
 use super::*;
@@ -212,4 +213,25 @@ fn what_a_mad_node_claims_stays_where_it_is() {
         assert_eq!(world.listed(&guest), ["one"], "claimed first: {is_first}");
         world.join(&guest, &lobby, &host);
     }
+}
+
+/// What is gone is looked for once in a turn.
+#[test]
+fn a_node_that_says_all_the_time_that_it_has_told_everything_costs_no_more_than_one_that_says_it_once()
+ {
+    const CLIENTS: u64 = 1000;
+    let mut world = World::of(3);
+    let mut evil = Node::new(&mut world);
+    let all = (0..CLIENTS).map(|n| Entry::Client(client([7, n], at(1)))).collect();
+    evil.tell(&mut world, &[Evil::Begin { losses: 0 }, Evil::Told { all }, Evil::End]);
+    let pairs = (0..200).flat_map(|_| [Evil::Begin { losses: 0 }, Evil::End]);
+    let texts: Vec<Vec<u8>> = pairs.map(|evil| rmp_serde::to_vec_named(&evil).unwrap()).collect();
+    evil.0.say(&mut world, Name::Natpunch, &texts);
+    let mut turns = 0;
+    while world.servers[0].as_ref().and_then(Server::next_wakeup).is_some_and(|at| at <= world.now)
+    {
+        world.act(0, |server, now, out| server.on_wakeup(now, out));
+        turns += 1;
+    }
+    assert!((1..100).contains(&turns), "{turns}");
 }

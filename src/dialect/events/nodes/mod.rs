@@ -31,10 +31,11 @@ use super::{Context, Events, Outbox};
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
 use crate::dialect::rounds::{Full, Rounds};
+use crate::dialect::sweep::Sweep;
 use crate::dialect::untold::{Pace, Untold};
 use crate::dialect::{ConnId, Keeping, Name};
 use crate::hash::Map;
-use crate::limits::{self, cluster as bounds};
+use crate::limits::cluster as bounds;
 use crate::refusals::Reason;
 use crate::state;
 use crate::timers::{LogThrottle, Timers};
@@ -44,6 +45,7 @@ mod message;
 mod passed;
 mod remote_rooms;
 mod replication;
+mod sweeping;
 
 pub(super) use guests::Guest;
 pub(super) use message::RoomEntry;
@@ -69,9 +71,9 @@ pub(super) struct Nodes {
     /// Those whose IDs somebody else has, who logged in before.
     hidden: Vec<ConnId>,
     /// Guests and rooms of other nodes that may be gone: they are looked at bit by bit.
-    leaving: VecDeque<Leaving>,
+    leaving: Sweep<Leaving>,
     /// Peers of this node, by their tokens, whose rooms may be gone: those of which node.
-    homeless: VecDeque<(u128, NodeId)>,
+    homeless: Sweep<(u128, NodeId)>,
     /// When those are gone that another process has known and no node has told of since.
     unclaimed: Option<Instant>,
     unreadable: LogThrottle,
@@ -106,8 +108,8 @@ impl Default for Nodes {
             untold: Untold::default(),
             guests: Map::default(),
             hidden: Vec::new(),
-            leaving: VecDeque::new(),
-            homeless: VecDeque::new(),
+            leaving: Sweep::default(),
+            homeless: Sweep::default(),
             unclaimed: None,
             unreadable: LogThrottle::default(),
             full: LogThrottle::default(),
@@ -127,8 +129,8 @@ impl Nodes {
 
     /// When something has to be done for other nodes.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        let is_any = !self.leaving.is_empty() || !self.homeless.is_empty();
-        let now = is_any.then(Instant::default);
+        let is_behind = !self.leaving.is_idle() || !self.homeless.is_idle();
+        let now = is_behind.then(Instant::default);
         earliest([now, self.parts.next(), self.untold.next(), self.unclaimed])
     }
 
@@ -232,7 +234,11 @@ impl Events {
                 }
                 self.nodes.rounds.has_taken_back(node);
             }
-            Message::End => self.end_round(node),
+            Message::End => {
+                if self.nodes.rounds.end(node) {
+                    self.sweep_later(node);
+                }
+            }
             Message::Socket { token, endpoint, local } => {
                 if let Some(guest) = self.guest_of(node, token) {
                     self.handle_socket(cx, guest, endpoint, local);
@@ -280,9 +286,8 @@ impl Events {
             self.rooms.tell_nodes(false);
             self.nodes.untold.clear();
         }
-        self.sweep_later(|of| of == Some(node));
+        self.sweep_later(node);
         self.gone.push_back(of_node.conn);
-        self.come_home(|of| of == node);
     }
 
     /// Another node is there from now on, if it was not.
@@ -296,61 +301,6 @@ impl Events {
         self.rooms.tell_nodes(true);
     }
 
-    /// A node has told everything.
-    fn end_round(&mut self, node: NodeId) {
-        if self.nodes.rounds.end(node) {
-            self.sweep_later(|of| of == Some(node));
-            self.come_home(|of| of == node);
-        }
-    }
-
-    /// Has all guests and rooms looked at that such a node has told of: some are gone.
-    fn sweep_later(&mut self, is_one: impl Fn(Option<NodeId>) -> bool) {
-        let mut guests: Vec<ConnId> = self.nodes.guests.values().copied().collect();
-        guests.sort_unstable();
-        let guests = guests.into_iter().filter(|id| {
-            self.guest(*id).is_some_and(|guest| {
-                is_one(guest.node) && self.nodes.is_gone(guest.node, guest.round)
-            })
-        });
-        let guests: Vec<Leaving> = guests.map(Leaving::Guest).collect();
-        let is_gone = |node, round| is_one(node) && self.nodes.is_gone(node, round);
-        let rooms = self.rooms.told_in(is_gone);
-        self.nodes.leaving.extend(guests);
-        self.nodes.leaving.extend(rooms.into_iter().map(|(game, id)| Leaving::Room(game, id)));
-    }
-
-    /// Ends a few of what is gone with its node, until enough have been told of it.
-    fn sweep(&mut self, out: &mut Outbox) {
-        let most = out.len() + limits::TOLD_AT_ONCE;
-        for _ in 0..bounds::PART_ENTRIES {
-            if out.len() >= most {
-                return;
-            }
-            if let Some((token, node)) = self.nodes.homeless.pop_front() {
-                self.bring_home(token, node, out);
-                continue;
-            }
-            match self.nodes.leaving.pop_front() {
-                None => return,
-                Some(Leaving::Guest(id)) => {
-                    let is_gone = |guest: Guest| self.nodes.is_gone(guest.node, guest.round);
-                    if self.guest(id).is_some_and(is_gone) {
-                        self.drop_guest(id, out);
-                    }
-                }
-                Some(Leaving::Room(game, number)) => {
-                    let told = self.rooms.told_by(&game, number);
-                    if let Some((node, round)) = told
-                        && self.nodes.is_gone(node, round)
-                    {
-                        self.drop_room(&game, number, node);
-                    }
-                }
-            }
-        }
-    }
-
     /// Does what is due for other nodes.
     pub(super) fn serve_nodes(&mut self, cx: &mut Context<'_>) {
         if self.nodes.unclaimed.is_some_and(|at| at <= cx.now.instant) {
@@ -360,8 +310,8 @@ impl Events {
             let rounds = &mut self.nodes.rounds;
             let others: Vec<NodeId> = rounds.nodes().filter(|of| !there.contains(of)).collect();
             others.into_iter().for_each(|of| _ = rounds.forget(of));
-            self.sweep_later(|of| of.is_none_or(|of| !there.contains(&of)));
-            self.come_home(|of| !there.contains(&of));
+            self.find_gone(|of| of.is_none_or(|of| !there.contains(&of)));
+            self.find_homeless(|of| !there.contains(&of));
         }
         self.sweep(cx.out);
         if self.nodes.there.is_empty() {

@@ -342,20 +342,8 @@ impl Events {
         }
     }
 
-    /// The rooms of such nodes are gone, but for those that peers were told of in this round: who was in one is in none,
-    /// and is told so when it is its turn.
-    pub(super) fn come_home(&mut self, is_one: impl Fn(NodeId) -> bool) {
-        for id in self.own_peers() {
-            if let Some((token, node, _)) = self.lost_room(id)
-                && is_one(node)
-            {
-                self.nodes.homeless.push_back((token, node));
-            }
-        }
-    }
-
     /// By its token, a peer that is in a room of a node that is not there any more, unless it has been told of it anew.
-    fn lost_room(&self, id: ConnId) -> Option<(u128, NodeId, u64)> {
+    pub(super) fn lost_room(&self, id: ConnId) -> Option<(u128, NodeId, u64)> {
         let peer = self.peer(id)?;
         // Who only waits for an answer is told so.
         let RemoteMembership { node, room, round, .. } = **peer.remote.as_ref()?;

@@ -22,6 +22,7 @@ mod hosts;
 mod lists;
 mod meeting;
 mod moving;
+mod nodes;
 mod pages;
 mod passing;
 mod records;

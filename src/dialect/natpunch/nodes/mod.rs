@@ -11,7 +11,7 @@
 //! * When a node is gone its clients leave all lobbies, its lobbies end, and clients here that were in one are told so.
 //!   The same is done at a node that hears that another one has lost it, so that both come to the same.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use log::warn;
@@ -28,6 +28,7 @@ use crate::cluster::{NodeId, Whom};
 use crate::dialect::forgeable::Forgeable;
 use crate::dialect::replication::{Replication, ToTell, Update};
 use crate::dialect::rounds::{Full, Rounds};
+use crate::dialect::sweep::Sweep;
 use crate::dialect::{Context, Name, Outbox, Via};
 use crate::hash::Map;
 use crate::limits::{self, cluster as bounds};
@@ -44,7 +45,7 @@ pub(super) struct Nodes {
     replication: Replication<Uuid>,
     rounds: Rounds,
     /// Clients and lobbies of other nodes that may be gone: a few are looked at in a turn.
-    leaving: VecDeque<Uuid>,
+    leaving: Sweep<Uuid>,
     /// Those of nodes that had lost this one, which are there and have forgotten who was in what: the same is done with
     /// them.
     lost: BTreeSet<Uuid>,
@@ -73,7 +74,7 @@ impl Default for Nodes {
         Self {
             replication: Replication::default(),
             rounds: Rounds::default(),
-            leaving: VecDeque::new(),
+            leaving: Sweep::default(),
             lost: BTreeSet::new(),
             losses: Map::default(),
             heard_losses: Map::default(),
@@ -93,7 +94,7 @@ impl Default for Nodes {
 impl Nodes {
     /// When something has to be done for other nodes.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        let is_behind = !self.leaving.is_empty() || !self.lost.is_empty();
+        let is_behind = !self.leaving.is_idle() || !self.lost.is_empty();
         let now = is_behind.then(Instant::default);
         let timers = [self.wanted.next(), self.leads.next(), self.maybe.next()];
         earliest([
@@ -209,7 +210,7 @@ impl Natpunch {
             let all: Vec<SocketAddr> = leads.keys().copied().collect();
             all.into_iter().for_each(|at| _ = leads.cancel_if(at, |of| *of == node));
         }
-        self.look_for_gone(node);
+        self.nodes.leaving.note(node);
         self.sweep(cx);
         self.end_asks_of(cx, node);
         cx.shared.unheard.extend(self.nodes.rounds.take_unheard());
@@ -241,7 +242,7 @@ impl Natpunch {
             }
             Message::End => {
                 if self.nodes.rounds.end(node) {
-                    self.look_for_gone(node);
+                    self.nodes.leaving.note(node);
                 }
             }
             Message::Request { client, data } => self.handle_request(cx, node, client, &data),
@@ -499,16 +500,18 @@ impl Natpunch {
         }
     }
 
-    /// What a node has told before may be gone.
-    fn look_for_gone(&mut self, node: NodeId) {
+    /// What nodes have told before may be gone.
+    fn look_for_gone(&mut self) {
+        let Some(nodes) = self.nodes.leaving.begin() else { return };
         let rounds = &self.nodes.rounds;
-        let is_gone = |of, round| of == node && rounds.is_gone(of, round);
+        let is_gone = |of, round| nodes.contains(&of) && rounds.is_gone(of, round);
         let [lobbies, clients] = [self.lobbies.elsewhere(is_gone), self.clients.elsewhere(is_gone)];
-        self.nodes.leaving.extend(lobbies.into_iter().chain(clients));
+        self.nodes.leaving.add(lobbies.into_iter().chain(clients));
     }
 
     /// Takes a few of those away that are gone, or were lost: as many as there is time to tell others of.
     fn sweep(&mut self, cx: &mut Context<'_>) {
+        self.look_for_gone();
         let mut told = 0;
         while told < limits::NATPUNCH_TOLD_AT_ONCE {
             if let Some(id) = self.nodes.lost.first().copied() {
@@ -516,7 +519,7 @@ impl Natpunch {
                 self.settle(cx, id);
                 continue;
             }
-            let Some(id) = self.nodes.leaving.pop_front() else { break };
+            let Some(id) = self.nodes.leaving.pop() else { break };
             told += 1;
             // It may have been told since.
             let told_by = self.clients.told_by(id).or_else(|| self.lobbies.told_by(id));

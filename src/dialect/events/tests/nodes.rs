@@ -1,0 +1,70 @@
+//! What another node says, as it comes: what that of a broken one costs, and what is lost or late.
+
+use serde::Serialize;
+
+use super::*;
+use crate::cluster::NodeId;
+use crate::state;
+
+/// What a node tells.
+#[derive(Serialize)]
+enum Told {
+    #[serde(rename = "b")]
+    Begin,
+    #[serde(rename = "p")]
+    Peers { all: Vec<Entry> },
+    #[serde(rename = "e")]
+    End,
+}
+
+impl Entry {
+    /// The peer with this ID, token and secret.
+    fn of(n: usize, id: impl ToString) -> Self {
+        let a = SocketAddr::from(([192, 0, 2, 1], 4000));
+        Self { t: n as u128, s: n as u128, g: "g", i: id.to_string(), a, l: 0, p: false }
+    }
+}
+
+impl World {
+    fn hear(&mut self, node: NodeId, all: impl IntoIterator<Item = Told>) {
+        for told in all {
+            let bytes = state::write(&told).unwrap();
+            self.act(|events, cx| events.on_node_message(cx, node, &bytes));
+        }
+    }
+
+    fn kept(&self, what: &str) -> usize {
+        let mut found = None;
+        self.events.nodes.kept(&mut |name, count| {
+            if name == what {
+                found = Some(count);
+            }
+        });
+        found.unwrap()
+    }
+}
+
+#[test]
+fn a_node_that_says_all_the_time_that_it_has_told_everything_costs_no_more_than_one_that_says_it_once()
+ {
+    const PEERS: usize = 2000;
+    let (mut world, node) = (World::new(), NodeId::of(0));
+    world.act(|events, cx| events.on_node_joined(cx, node));
+    let all = (0..PEERS).map(|n| Entry::of(n, n)).collect();
+    world.hear(node, [Told::Begin, Told::Peers { all }, Told::End]);
+    while world.events.next_wakeup().is_some_and(|at| at <= world.now.instant) {
+        world.act(|events, cx| events.on_wakeup(cx));
+    }
+    assert_eq!(world.kept("events: guests"), PEERS);
+    world.hear(node, [Told::Begin]);
+    let (mut turns, mut most) = (0, 0);
+    while world.kept("events: guests") > 0 {
+        world.hear(node, (0..100).flat_map(|_| [Told::End, Told::Begin, Told::End]));
+        most = most.max(world.kept("events: what is to be taken away"));
+        world.act(|events, cx| events.on_wakeup(cx));
+        turns += 1;
+    }
+    assert!(most <= PEERS, "{most}");
+    assert!(turns <= 2 * PEERS / limits::cluster::PART_ENTRIES, "{turns}");
+    assert_eq!(world.kept("events: what is to be taken away"), 0);
+}
