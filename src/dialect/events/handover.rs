@@ -41,7 +41,7 @@ impl Events {
                 // Those of other nodes come last, and one whose ID is taken is hidden.
                 let is_remote = conns.is_remote(id);
                 if is_remote && self.names.get(&peer.game, &peer.id).is_some() {
-                    self.nodes.hide(id);
+                    self.nodes.hide(peer, id);
                     continue;
                 }
                 self.names.insert(Arc::clone(&peer.game), Arc::clone(&peer.id), id);

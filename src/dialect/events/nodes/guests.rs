@@ -119,7 +119,10 @@ impl Events {
             return self.names.insert(Arc::clone(&entry.game), Arc::clone(&entry.id), id);
         };
         if (other.since, other.token) < (entry.since, entry.token) {
-            return self.nodes.hide(id);
+            if let Some(peer) = self.conns.get(id).and_then(|conn| conn.peer.as_deref()) {
+                self.nodes.hide(peer, id);
+            }
+            return;
         }
         let is_back = other.secret == entry.secret;
         if self.guest(holder).is_some() {
@@ -136,7 +139,9 @@ impl Events {
 
     /// Somebody else has the ID of a guest. It is in no room here any more, where one ID would be that of two.
     fn hide(&mut self, guest: ConnId, out: &mut Outbox) {
-        self.nodes.hide(guest);
+        if let Some(peer) = self.conns.get(guest).and_then(|conn| conn.peer.as_deref()) {
+            self.nodes.hide(peer, guest);
+        }
         self.leave(guest, DISCONNECTED, out);
     }
 
@@ -150,36 +155,31 @@ impl Events {
     ) {
         if let Some(other) = self.names.get(game, id)
             && self.conns.is_remote(other)
-            && !self.nodes.hidden.contains(&other)
+            && !self.is_hidden(other)
         {
             self.hide(other, out);
         }
         self.names.insert(Arc::clone(game), Arc::clone(id), conn);
     }
 
+    fn is_hidden(&self, guest: ConnId) -> bool {
+        self.peer(guest).is_some_and(|peer| self.nodes.hidden.contains(peer, guest))
+    }
+
     /// Nobody has this ID any more: one that was hidden has it, if there is one.
-    pub(in crate::dialect::events) fn pass_name_on(&mut self, game: &str, id: &str) {
-        let hidden = self.nodes.hidden.iter();
-        let of_name = hidden.filter_map(|conn| Some((*conn, self.peer(*conn)?)));
-        let of_name = of_name.filter(|(_, peer)| *peer.game == *game && *peer.id == *id);
-        let next = of_name.min_by_key(|(_, peer)| (peer.since, peer.token));
-        let next = next.map(|(conn, peer)| (conn, Arc::clone(&peer.game), Arc::clone(&peer.id)));
-        if let Some((conn, game, id)) = next {
-            self.nodes.hidden.retain(|hidden| *hidden != conn);
-            self.names.insert(game, id, conn);
+    pub(in crate::dialect::events) fn pass_name_on(&mut self, game: &Arc<str>, id: &Arc<str>) {
+        if let Some(next) = self.nodes.hidden.take(game, id) {
+            self.names.insert(Arc::clone(game), Arc::clone(id), next);
         }
     }
 
     /// A peer of another node is gone.
     pub(in crate::dialect::events) fn drop_guest(&mut self, id: ConnId, out: &mut Outbox) {
         let Some(guest) = self.guest(id) else { return };
-        let Some((token, strings)) =
-            self.peer(id).map(|peer| (peer.token, peer.id.len() + peer.game.len()))
-        else {
-            return;
-        };
-        self.nodes.guests.remove(&token);
-        self.nodes.hidden.retain(|hidden| *hidden != id);
+        let Some(peer) = self.conns.get(id).and_then(|conn| conn.peer.as_deref()) else { return };
+        let strings = peer.id.len() + peer.game.len();
+        self.nodes.guests.remove(&peer.token);
+        self.nodes.hidden.remove(peer, id);
         // What another process has known of its node was not counted here.
         self.nodes.uncount(guest.node.filter(|_| !guest.is_untold()), strings);
         self.log_out(id, None, out);
@@ -257,7 +257,7 @@ impl Events {
             return;
         }
         let is_join = is_request && matches!(&*event.name, "join_room" | "quick_join");
-        if is_join && self.nodes.hidden.contains(&id) {
+        if is_join && self.is_hidden(id) {
             // Whoever has its ID may be in the room.
             self.deny(id, &event, &no_such_room(), cx.out);
         } else {

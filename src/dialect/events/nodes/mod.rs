@@ -23,9 +23,11 @@ use std::sync::Arc;
 
 use log::warn;
 
+use self::hidden::Hidden;
 use self::message::Message;
 use self::passed::Passed;
 use super::event::{Event, Fault, Kind};
+use super::peers::Peer;
 use super::wire::Wire;
 use super::{Context, Events, Outbox};
 use crate::clock::{Instant, earliest};
@@ -41,6 +43,7 @@ use crate::state;
 use crate::timers::{LogThrottle, Timers};
 
 mod guests;
+mod hidden;
 mod message;
 mod passed;
 mod remote_rooms;
@@ -69,7 +72,7 @@ pub(super) struct Nodes {
     /// The peers of other nodes, by their tokens.
     guests: Map<u128, ConnId>,
     /// Those whose IDs somebody else has, who logged in before.
-    hidden: Vec<ConnId>,
+    hidden: Hidden,
     /// Guests and rooms of other nodes that may be gone: they are looked at bit by bit.
     leaving: Sweep<Leaving>,
     /// Peers of this node, by their tokens, whose rooms may be gone: those of which node.
@@ -107,7 +110,7 @@ impl Default for Nodes {
             passed: Map::default(),
             untold: Untold::default(),
             guests: Map::default(),
-            hidden: Vec::new(),
+            hidden: Hidden::default(),
             leaving: Sweep::default(),
             homeless: Sweep::default(),
             unclaimed: None,
@@ -162,8 +165,8 @@ impl Nodes {
     }
 
     /// Somebody else has the ID of this guest, who logged in before.
-    pub(super) fn hide(&mut self, id: ConnId) {
-        self.hidden.push(id);
+    pub(super) fn hide(&mut self, peer: &Peer, id: ConnId) {
+        self.hidden.insert(peer, id);
     }
 
     /// Counts one entry more of a node. The round in which it is told; none: the node has as many as it may have, or has
