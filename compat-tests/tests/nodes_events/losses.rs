@@ -120,3 +120,31 @@ fn who_is_not_known_yet_by_its_id_comes_into_no_room() {
     world.ask(&bob, "join_room", join).unwrap();
     assert_eq!(world.hears(&amy, "player_joined")["id"], "bob");
 }
+
+/// Its node tells of all its peers anew, of this one not among the first.
+#[test]
+fn who_has_left_a_room_comes_into_the_next_though_that_it_has_left_is_lost() {
+    let (mut world, amy, _, room) = together(2);
+    (0..300).for_each(|n| _ = world.login(1, &n.to_string()));
+    let (carl, zoe) = (world.login(1, "carl"), world.login(1, "zoe"));
+    let eve = world.login(0, "eve");
+    let other = world.room(&eve, json!({"name": "other"}));
+    world.pass(1000);
+    world.ask(&carl, "join_room", json!({"room": room})).unwrap();
+    world.heard(&amy);
+    world.heard(&carl);
+    let leave = json!({"type": "request", "name": "leave_room", "data": {}, "request_id": 1});
+    drop(world.say_alone(&carl, &leave));
+    assert_eq!(world.names(&carl), ["leave_room", "self_left"]);
+    // From this node 0 sees that something is missing.
+    let pass = world.say_alone(&zoe, &json!({"type": "pass", "name": "hi", "dest": "amy"}));
+    world.deliver(pass);
+    assert_eq!(world.names(&amy), Vec::<String>::new());
+    world.ask(&carl, "join_room", json!({"room": other})).unwrap();
+    world.pass(1000);
+    assert_eq!(world.hears(&amy, "player_left")["id"], "carl");
+    assert_eq!(world.hears(&eve, "player_joined")["id"], "carl");
+    let sizes = world.list(&amy, json!({}));
+    let sizes: Vec<_> = sizes.iter().map(|room| room["players"].clone()).collect();
+    assert_eq!(sizes, [2, 2]);
+}

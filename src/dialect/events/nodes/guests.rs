@@ -257,6 +257,10 @@ impl Events {
             return;
         }
         let is_join = is_request && matches!(&*event.name, "join_room" | "quick_join");
+        if is_join {
+            // Its node takes it to be in none, and lets it ask: that it has left was lost.
+            self.leave_untold(id, cx.out);
+        }
         if is_join && self.is_hidden(id) {
             // Whoever has its ID may be in the room.
             self.deny(id, &event, &no_such_room(), cx.out);

@@ -33,6 +33,11 @@ const JOINS: [&str; 2] = ["join_room", "quick_join"];
 /// What is said of the room that one is in.
 const OF_OWN_ROOM: [&str; 5] = ["update_room", "delete_room", "leave_room", "kick", "let_in"];
 
+/// Whether somebody waits to be let into a room of another node.
+fn is_join(route: &Route) -> bool {
+    route.is_of_node && JOINS.contains(&&*route.name)
+}
+
 impl Events {
     /// Passes an event on to another node, where `receiver` answers it, if anybody.
     pub(in crate::dialect::events) fn pass_on(
@@ -199,6 +204,12 @@ impl Events {
         let Some(route) = number.and_then(|number| self.routes.take_sent(number, kind, id)) else {
             return;
         };
+        if is_join(&route) && event.is_error() && !self.is_in_room_of(node, id) {
+            // That it is in none is said as well, but may be lost.
+            if let Some(peer) = self.peer_mut(id) {
+                peer.remote.take_if(|remote| remote.node == node);
+            }
+        }
         // Who reads the answer may come into another room.
         let leaves = route.is_of_node && matches!(&*route.name, "leave_room" | "delete_room");
         if leaves && !event.is_error() {
@@ -231,9 +242,13 @@ impl Events {
             self.leave_remote_room(node, id);
             return is_in_none && !is_known;
         }
-        self.peer(id)
-            .and_then(|peer| peer.remote.as_ref())
-            .is_some_and(|remote| remote.node == node && remote.room.is_some())
+        self.is_in_room_of(node, id)
+    }
+
+    /// Whether a peer is in a room of this node, as far as is known.
+    fn is_in_room_of(&self, node: NodeId, id: ConnId) -> bool {
+        let remote = self.peer(id).and_then(|peer| peer.remote.as_ref());
+        remote.is_some_and(|remote| remote.node == node && remote.room.is_some())
     }
 
     /// A peer is in no room of this node any more; it may be about to come into one.
@@ -296,7 +311,7 @@ impl Events {
 
     /// A join of a room of another node is not answered in time: it counts for nothing, even if the answer comes.
     pub(in crate::dialect::events) fn give_join_up(&mut self, route: &Route, out: &mut Outbox) {
-        if route.is_of_node && JOINS.contains(&&*route.name) {
+        if is_join(route) {
             self.be_in_none(route.sender, out);
         }
     }

@@ -22,6 +22,55 @@ enum Told {
         #[serde(with = "state::wide")]
         token: u128,
     },
+    #[serde(rename = "r")]
+    Rooms { all: Vec<RoomEntry> },
+    #[serde(rename = "w")]
+    Write {
+        #[serde(with = "state::wide")]
+        token: u128,
+        #[serde(with = "state::bytes")]
+        object: Vec<u8>,
+    },
+    #[serde(rename = "i")]
+    In {
+        #[serde(with = "state::wide")]
+        token: u128,
+        room: Option<u64>,
+    },
+}
+
+#[derive(Serialize)]
+struct Entry {
+    #[serde(with = "state::wide")]
+    t: u128,
+    #[serde(with = "state::wide")]
+    s: u128,
+    g: &'static str,
+    i: String,
+    a: SocketAddr,
+    l: u64,
+    p: bool,
+}
+
+#[derive(Serialize)]
+struct RoomEntry {
+    g: &'static str,
+    r: u64,
+    n: &'static str,
+    m: usize,
+    l: bool,
+    w: bool,
+    x: bool,
+    #[serde(with = "state::ip")]
+    b: IpAddr,
+    p: [&'static str; 1],
+}
+
+impl RoomEntry {
+    fn of(r: u64) -> Self {
+        let b = IpAddr::from([192, 0, 2, 1]);
+        Self { g: "chess", r, n: "r", m: 8, l: false, w: false, x: false, b, p: ["host"] }
+    }
 }
 
 impl Entry {
@@ -97,4 +146,44 @@ fn a_mass_of_peers_of_another_node_with_one_id_goes_as_fast_as_others() {
     };
     let (others, one) = (time(|n| n), time(|_| 7));
     assert!(one < 6 * others, "{one:?}, and {others:?} with an ID each");
+}
+
+/// Bob asks to come into a room of node 0.
+fn asking() -> (World, NodeId, ConnId) {
+    let (mut world, node) = (World::new(), NodeId::of(0));
+    world.act(|events, cx| events.on_node_joined(cx, node));
+    world.hear(node, [Told::Begin, Told::Rooms { all: vec![RoomEntry::of(7)] }, Told::End]);
+    let [bob] = world.peers(["bob"]);
+    world.join(bob);
+    assert_eq!(world.heard(bob), Vec::<Value>::new(), "node 0 has to answer");
+    (world, node, bob)
+}
+
+impl World {
+    fn join(&mut self, id: ConnId) {
+        let room = self.ask(id, "list_rooms", json!({})).unwrap()["rooms"][0]["room"].clone();
+        let data = json!({"room": room});
+        let join =
+            json!({"type": "request", "name": "join_room", "data": data, "request_id": "mine"});
+        self.say(id, join.to_string());
+    }
+
+    /// Node 0 answers the join that was passed on to it under this number.
+    fn answers(&mut self, node: NodeId, id: ConnId, number: u32, more: (&str, Value)) {
+        let mut answer =
+            json!({"type": "response", "name": "join_room", "request_id": number.to_string()});
+        answer[more.0] = more.1;
+        let (token, object) = (self.events.token_of(id), answer.to_string().into_bytes());
+        self.hear(node, [Told::Write { token, object }]);
+    }
+}
+
+/// Though the node says so as well, which may be lost.
+#[test]
+fn who_is_refused_by_another_node_may_come_into_another_room() {
+    let (mut world, node, bob) = asking();
+    let fault = json!({"code": "locked", "message": "the room is locked"});
+    world.answers(node, bob, 1, ("error", fault));
+    assert_eq!(world.hears(bob)["error"]["code"], "locked");
+    world.ask(bob, "create_room", json!({"name": "own"})).unwrap();
 }
