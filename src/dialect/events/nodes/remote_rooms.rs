@@ -204,7 +204,11 @@ impl Events {
         let Some(route) = number.and_then(|number| self.routes.take_sent(number, kind, id)) else {
             return;
         };
-        if is_join(&route) && event.is_error() && !self.is_in_room_of(node, id) {
+        if is_join(&route) && !self.is_in_room_of(node, id) {
+            if !event.is_error() {
+                // It was let in, and has been taken out since.
+                return self.fail_route(&route, &Fault::new("timeout", "the answer is late"), out);
+            }
             // That it is in none is said as well, but may be lost.
             if let Some(peer) = self.peer_mut(id) {
                 peer.remote.take_if(|remote| remote.node == node);
@@ -311,7 +315,10 @@ impl Events {
 
     /// A join of a room of another node is not answered in time: it counts for nothing, even if the answer comes.
     pub(in crate::dialect::events) fn give_join_up(&mut self, route: &Route, out: &mut Outbox) {
-        if is_join(route) {
+        // It may ask another node already.
+        let remote = self.peer(route.sender).and_then(|peer| peer.remote.as_ref());
+        let asked = remote.and_then(|remote| self.nodes.conn_of(remote.node));
+        if is_join(route) && asked.is_none_or(|asked| asked == route.receiver) {
             self.be_in_none(route.sender, out);
         }
     }

@@ -187,3 +187,21 @@ fn who_is_refused_by_another_node_may_come_into_another_room() {
     assert_eq!(world.hears(bob)["error"]["code"], "locked");
     world.ask(bob, "create_room", json!({"name": "own"})).unwrap();
 }
+
+/// It has given up before, and its node has said so: that came behind the second try at the other one.
+#[test]
+fn who_was_let_in_and_taken_out_before_the_answer_comes_is_not_told_that_it_is_in() {
+    let (mut world, node, bob) = asking();
+    world.wait(limits::cluster::ANSWER_WAIT);
+    assert_eq!(world.hears(bob)["error"]["code"], "timeout");
+    world.join(bob);
+    world.heard(bob);
+    let token = world.events.token_of(bob);
+    let told = [Some(7), None, Some(7)].map(|room| Told::In { token, room });
+    world.hear(node, told);
+    world.answers(node, bob, 2, ("data", json!({})));
+    let heard = world.heard(bob);
+    let answer = heard.iter().find(|event| event["type"] == "response").unwrap();
+    assert_eq!(answer["error"]["code"], "timeout");
+    world.ask(bob, "create_room", json!({"name": "own"})).unwrap();
+}
