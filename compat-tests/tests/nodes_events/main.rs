@@ -15,6 +15,7 @@ mod losses;
 mod peers;
 mod relayed;
 mod rooms;
+mod taken_over;
 
 /// A peer: its node, its connection, and its token.
 type Peer = (usize, ConnId, String);

@@ -66,7 +66,7 @@ pub(super) struct Peer {
     #[serde(skip)]
     pub(super) elsewhere: Option<u64>,
     /// The room of another node that it has left last, and has not been in since.
-    #[serde(skip)]
+    #[serde(default)]
     pub(super) left: Option<u64>,
 }
 
