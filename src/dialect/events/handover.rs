@@ -16,6 +16,7 @@ impl Events {
             routes,
             gone,
             successors,
+            are_introductions_noted,
             random: _,
             strangers,
             silent,
@@ -63,8 +64,9 @@ impl Events {
         self.commands.restore(commands);
         self.passes.restore(passes);
         self.lines.restore(lines);
-        // An older version has not noted whom they are to meet anew.
-        successors.iter().for_each(|id| self.forget_introductions(*id));
+        if !are_introductions_noted {
+            successors.iter().for_each(|id| self.forget_introductions(*id));
+        }
         (self.gone, self.successors, self.overdue) = (gone, successors, overdue);
         (self.foreign, self.much, self.refused, self.relays) = (foreign, much, refused, relays);
     }

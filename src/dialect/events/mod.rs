@@ -117,6 +117,9 @@ pub struct Events {
     gone: VecDeque<ConnId>,
     /// Those who have become hosts and were not introduced as such.
     successors: VecDeque<ConnId>,
+    /// Of each of these it is known who has to be told of it. False: an older version has not noted that.
+    #[serde(default)]
+    are_introductions_noted: bool,
     #[serde(skip, default = "state::no_random")]
     random: StdRng,
     /// Connections that have to log in.
@@ -201,6 +204,7 @@ impl Events {
             routes: Routes::default(),
             gone: VecDeque::new(),
             successors: VecDeque::new(),
+            are_introductions_noted: true,
             random,
             strangers: Timers::new(limits::LOGIN_WAIT),
             silent: Timers::new(limits::SILENCE),
