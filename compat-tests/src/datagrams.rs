@@ -10,6 +10,9 @@ const OF_WINDOWS: [i32; 2] = [10040, 10052];
 /// Longer ones than any protocol here has.
 const LONGEST: usize = 2048;
 
+/// More than systems keep for who does not read; there may be more without end.
+const MOST_WAITING: usize = 4096;
+
 /// Whether nothing is wrong with the socket: nothing has come yet, or an earlier packet found nobody, which Windows
 /// tells also of a socket that talks to many.
 #[must_use]
@@ -60,6 +63,28 @@ pub fn receive_paced<T>(
         std::thread::sleep(until.saturating_duration_since(Instant::now()));
         None
     })
+}
+
+/// The same of what has come already, however long ago.
+pub fn receive_waiting<T>(
+    socket: &UdpSocket,
+    mut read: impl FnMut(&[u8], SocketAddr) -> Option<T>,
+) -> Option<T> {
+    let mut buffer = [0; LONGEST];
+    socket.set_nonblocking(true).ok()?;
+    let mut found = None;
+    for _ in 0..MOST_WAITING {
+        match socket.recv_from(&mut buffer) {
+            Ok((length, from)) => found = read(buffer.get(..length).unwrap_or_default(), from),
+            Err(error) if error.kind() != ErrorKind::WouldBlock && is_passing(&error) => {}
+            Err(_) => break,
+        }
+        if found.is_some() {
+            break;
+        }
+    }
+    let _ = socket.set_nonblocking(false);
+    found
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub fn knock(socket: &UdpSocket, other: &Introduction, within: Duration) -> Opti
 #[derive(Debug, Default)]
 pub struct Punches {
     running: Vec<Punch>,
+    /// Until when there was time for them.
+    served: Option<Instant>,
 }
 
 /// How a punch has ended.
@@ -50,9 +52,9 @@ struct Punch {
 impl Punches {
     /// Begins to knock at another. What was told of it before does not count any more.
     pub fn start(&mut self, other: Introduction, within: Duration) {
+        let next = self.prolong();
         let (knock, heard) = (format!("knock:{}", other.nonce), format!("heard:{}", other.nonce));
         self.running.retain(|punch| punch.other.id != other.id && punch.knock != knock);
-        let next = Instant::now();
         self.running.push(Punch { other, knock, heard, next, end: next + within });
     }
 
@@ -68,17 +70,33 @@ impl Punches {
         self.running.len() >= MOST_RUNNING
     }
 
-    /// Lets all go on for so much longer, in which nobody had time for them.
-    pub fn prolong(&mut self, by: Duration) {
-        self.running.iter_mut().for_each(|punch| punch.end += by);
+    /// Lets all go on for so much longer as nobody had time for them, which ends now.
+    fn prolong(&mut self) -> Instant {
+        let now = Instant::now();
+        let before = self.served.replace(now).unwrap_or(now);
+        self.running.iter_mut().for_each(|punch| punch.end += now - before);
+        now
     }
 
-    /// Knocks at all where it is time to, and takes what comes, until one of them has ended or the time is up.
+    /// Knocks at all where it is time to, and takes what comes, until one of them has ended or the time is up. Time in
+    /// which this is not called does not count for any.
     pub fn turn(&mut self, socket: &UdpSocket, until: Instant) -> Option<Ended> {
+        self.prolong();
+        let ended = self.go_on(socket, until);
+        self.served = Some(Instant::now());
+        let (n, at) = ended?;
+        Some(Ended { other: self.running.remove(n).other, at })
+    }
+
+    /// Which has ended, and where the other is reached.
+    fn go_on(&mut self, socket: &UdpSocket, until: Instant) -> Option<(usize, Option<SocketAddr>)> {
         loop {
             let now = Instant::now();
             if let Some(over) = self.running.iter().position(|punch| now >= punch.end) {
-                return Some(Ended { other: self.running.remove(over).other, at: None });
+                // It may have answered while nobody looked.
+                let heard = |said: &[u8], from| self.hears(socket, said, from);
+                let reached = datagrams::receive_waiting(socket, heard);
+                return Some(reached.map_or((over, None), |(n, from)| (n, Some(from))));
             }
             for punch in self.running.iter_mut().filter(|punch| now >= punch.next) {
                 punch.knocks(socket);
@@ -88,14 +106,22 @@ impl Punches {
             }
             let next = self.running.iter().map(|punch| punch.next.min(punch.end)).min();
             let next = next.map_or(until, |next| next.min(until));
-            let reached = datagrams::receive_paced(socket, next, |said, from| {
-                let n = self.running.iter().position(|punch| punch.hears(socket, said, from))?;
-                Some((n, from))
-            });
-            if let Some((n, from)) = reached {
-                return Some(Ended { other: self.running.remove(n).other, at: Some(from) });
+            let heard = |said: &[u8], from| self.hears(socket, said, from);
+            if let Some((n, from)) = datagrams::receive_paced(socket, next, heard) {
+                return Some((n, Some(from)));
             }
         }
+    }
+
+    /// Who has heard us, as this datagram tells, and from where.
+    fn hears(
+        &self,
+        socket: &UdpSocket,
+        said: &[u8],
+        from: SocketAddr,
+    ) -> Option<(usize, SocketAddr)> {
+        let n = self.running.iter().position(|punch| punch.hears(socket, said, from))?;
+        Some((n, from))
     }
 }
 
@@ -126,25 +152,59 @@ impl Punch {
 }
 
 #[cfg(all(test, target_os = "linux"))]
+#[expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 mod tests {
     use super::*;
     use nix::sys::socket::{setsockopt, sockopt::Ipv4RecvErr};
 
+    fn open() -> UdpSocket {
+        UdpSocket::bind(("127.0.0.1", 0)).unwrap()
+    }
+
+    fn at(socket: &UdpSocket) -> SocketAddr {
+        socket.local_addr().unwrap()
+    }
+
+    /// A player at these places.
+    fn player(predicted: Vec<SocketAddr>, endpoint: SocketAddr) -> Introduction {
+        let (id, nonce) = ("b".to_owned(), "n".to_owned());
+        Introduction { id, nonce, predicted, local: Vec::new(), endpoint }
+    }
+
+    #[test]
+    fn who_has_answered_is_reached_however_long_nobody_looked() {
+        let (own, other) = (open(), open());
+        let mut punches = Punches::default();
+        punches.start(player(Vec::new(), at(&other)), GAP);
+        assert!(punches.turn(&own, Instant::now()).is_none());
+        std::thread::sleep(2 * GAP);
+        assert!(punches.turn(&own, Instant::now()).is_none(), "there was no time for it");
+        other.send_to(b"heard:n", at(&own)).unwrap();
+        std::thread::sleep(2 * GAP);
+        let ended = punches.turn(&own, Instant::now() + GAP / 2).unwrap();
+        assert_eq!(ended.at, Some(at(&other)));
+    }
+
+    #[test]
+    fn who_has_answered_as_the_time_is_up_is_reached() {
+        let (own, other) = (open(), open());
+        let mut punches = Punches::default();
+        punches.start(player(Vec::new(), at(&other)), Duration::ZERO);
+        other.send_to(b"knock:other", at(&own)).unwrap();
+        other.send_to(b"heard:n", at(&own)).unwrap();
+        let ended = punches.turn(&own, Instant::now()).unwrap();
+        assert_eq!(ended.at, Some(at(&other)));
+        punches.start(player(Vec::new(), at(&other)), Duration::ZERO);
+        assert_eq!(punches.turn(&own, Instant::now()).unwrap().at, None);
+    }
+
     /// As systems tell it for each knock, where nobody is at one of the endpoints.
     #[test]
     fn an_endpoint_where_nobody_is_neither_hurries_nor_stops_the_knocks_at_another() {
-        let open = || UdpSocket::bind(("127.0.0.1", 0)).unwrap();
-        let at = |socket: &UdpSocket| socket.local_addr().unwrap();
         let nobody = at(&open());
         let (own, other) = (open(), open());
         setsockopt(&own, Ipv4RecvErr, &true).unwrap();
-        let met = Introduction {
-            id: "b".to_owned(),
-            nonce: "n".to_owned(),
-            predicted: vec![at(&other)],
-            local: Vec::new(),
-            endpoint: nobody,
-        };
+        let met = player(vec![at(&other)], nobody);
         let answers = std::thread::spawn(move || {
             let (start, mut knocks, mut buffer) = (Instant::now(), 0, [0; 64]);
             loop {

@@ -369,7 +369,6 @@ impl Session {
             }
         };
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let begun = Instant::now();
         let done = match words[..] {
             [] => Ok(()),
             ["quit"] => return Ok(false),
@@ -399,9 +398,6 @@ impl Session {
                 ));
             }
             other => other?,
-        }
-        if words.first() != Some(&"wait") {
-            self.punches.prolong(begun.elapsed());
         }
         self.listen(Duration::ZERO)?;
         Ok(true)
