@@ -95,20 +95,24 @@ fn trickles(bytes: &'static [u8]) -> String {
 
 /// Answers every request of the events with this, and does not answer by UDP.
 fn answers(answer: fn(&str, u64) -> Value) -> String {
-    serve(move |mut stream| {
-        let lines = BufReader::new(stream.try_clone().expect("a socket")).lines();
-        for (n, line) in (0..).zip(lines.map_while(Result::ok)) {
-            let request: Value = serde_json::from_str(&line).expect("JSON");
-            let name = request["name"].as_str().expect("a name");
-            let answer = json!({
-                "type": "response", "name": name, "request_id": request["request_id"],
-                "data": answer(name, n),
-            });
-            if stream.write_all(format!("{answer}\n").as_bytes()).is_err() {
-                return;
-            }
+    serve(move |stream| answer_all(stream, answer))
+}
+
+fn answer_all(mut stream: TcpStream, answer: fn(&str, u64) -> Value) {
+    let lines = BufReader::new(stream.try_clone().expect("a socket")).lines();
+    for (n, line) in (0..).zip(lines.map_while(Result::ok)) {
+        let request: Value = serde_json::from_str(&line).expect("JSON");
+        let Some(name) = request["name"].as_str().filter(|_| request["type"] == "request") else {
+            continue;
+        };
+        let answer = json!({
+            "type": "response", "name": name, "request_id": request["request_id"],
+            "data": answer(name, n),
+        });
+        if stream.write_all(format!("{answer}\n").as_bytes()).is_err() {
+            return;
         }
-    })
+    }
 }
 
 /// A UDP server.
@@ -244,6 +248,31 @@ fn a_list_without_end_ends() {
     // Whichever bound is reached first, which depends on how fast the machine is.
     let ends = ["had not come to its end within 20.0s", "sends without end, as none would"];
     assert!(ends.iter().any(|end| said.contains(end)), "{said}");
+}
+
+/// It shows its game socket at another place all the time.
+#[test]
+fn who_is_elsewhere_all_the_time_is_not_knocked_at_for_ever() {
+    let server = serve(|mut stream| {
+        let own = stream.try_clone().expect("a socket");
+        thread::spawn(move || {
+            for port in 20_000..20_180 {
+                let data =
+                    json!({"id": "b", "ip": "127.0.0.1", "port": port, "local": [], "nonce": "n"});
+                let introduce = json!({"type": "pass", "name": "introduce", "data": data});
+                if stream.write_all(format!("{introduce}\n").as_bytes()).is_err() {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(500));
+            }
+        });
+        answer_all(own, |_, _| json!({"id": "a", "udp_token": "0"}));
+    });
+    let said = fails(
+        &["events", "--id", "a", "--master", &server, "--do", "help"],
+        Duration::from_secs(60),
+    );
+    assert!(said.contains("b cannot be reached"), "{said}");
 }
 
 #[test]

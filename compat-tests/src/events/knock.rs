@@ -70,6 +70,11 @@ impl Punches {
         self.running.len() >= MOST_RUNNING
     }
 
+    /// Ends one of them that has not been reached.
+    pub fn give_up(&mut self) -> Option<Ended> {
+        self.running.pop().map(|punch| Ended { other: punch.other, at: None })
+    }
+
     /// Lets all go on for so much longer as nobody had time for them, which ends now.
     fn prolong(&mut self) -> Instant {
         let now = Instant::now();

@@ -13,6 +13,10 @@ use crate::common::{printable, say, through};
 /// How long one who has not reached somebody waits for the server to tell another way, as by a relay.
 const ANOTHER_WAY: Duration = Duration::from_secs(3);
 
+/// How many steps it is waited for all who are knocked at, which is twice as long as for one: each may be introduced anew
+/// all the time, as it says to be elsewhere.
+const MEETS: usize = 200;
+
 /// So many others it is kept of where they were said to be first: more than come into a room.
 const MOST_OTHERS: usize = 1024;
 
@@ -76,8 +80,14 @@ impl Session {
 
     /// Goes on until it is known of all who was reached.
     fn meet(&mut self) -> Result<(), String> {
-        while !self.punches.is_empty() {
+        for _ in 0..MEETS {
+            if self.punches.is_empty() {
+                return Ok(());
+            }
             self.listen(STEP).map_err(text)?;
+        }
+        while let Some(ended) = self.punches.give_up() {
+            self.tell(&ended);
         }
         Ok(())
     }
