@@ -184,3 +184,40 @@ fn what_one_part_of_a_network_asks_is_not_at_the_cost_of_the_others() {
     world.datagram(0, at(0x100, 7), join.as_bytes());
     assert!(world.messages > before, "it is passed on");
 }
+
+/// A room of an attacker of which the first node has heard from himself, and what moves it to somebody else.
+fn room_to_be_moved(world: &mut World) -> String {
+    let evil = world.get_in(2, peer(9), "rh:evil");
+    world.ask(0, evil.at, &format!("jr:{}", evil.room));
+    world.prove(&Place { node: 0, ..evil.clone() });
+    format!("rc:{}:{}", evil.id, evil.key)
+}
+
+#[test]
+fn nobody_moves_a_room_to_who_is_the_host_of_one_at_another_node() {
+    let mut world = World::of(3);
+    let host = world.get_in(0, peer(1), "rh:own");
+    let moves = room_to_be_moved(&mut world);
+    assert_eq!(world.answer(0, host.at, &moves), "er:rc:badrequest");
+    assert_eq!(world.answer(0, host.at, "ka"), "ka");
+    world.pass(40_000);
+    assert!(world.listed(0, "").contains(&"own".into()));
+    assert_eq!(world.answer(0, host.at, &format!("ka:{}", host.key)), "ka");
+}
+
+#[test]
+fn a_room_that_others_move_to_a_client_takes_nothing_of_what_he_sends() {
+    let mut world = World::of(3);
+    let host = world.get_in(0, peer(1), "rh:own");
+    let client = world.get_in(0, peer(2), &format!("jr:{}", host.room));
+    let moves = room_to_be_moved(&mut world);
+    world.ask(0, client.at, &moves);
+    world.pass(20);
+    world.told(0, client.at);
+    assert_eq!(world.answer(0, client.at, "ka"), "er:ka:noroom");
+    world.prove(&client);
+    assert_eq!(world.answer(0, client.at, "ka"), "ka");
+    world.pass(40_000);
+    world.told(0, client.at);
+    assert_eq!(world.answer(0, client.at, &format!("ka:{}", client.key)), "ka");
+}

@@ -24,13 +24,13 @@ impl Rooms {
         key: Key,
         options: Options,
     ) -> Result<(), Reason> {
-        let offer = self.offers.shown(turn.from, id, key).cloned();
-        let Offer { room, place, .. } = offer.ok_or(Reason::NoRoom)?;
         let there = self.table.peer_at(turn.from);
         if there.is_some_and(|there| there.is_host && there.proved) {
-            // It has become the host of its room meanwhile, which would be left to nobody.
+            // Its room would be left to nobody, be the other one here or at another node.
             return Err(Reason::BadRequest);
         }
+        let offer = self.offers.shown(turn.from, id, key).cloned();
+        let Offer { room, place, .. } = offer.ok_or(Reason::NoRoom)?;
         if place.opens.is_none() {
             let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
             if wanted.access.is_locked {

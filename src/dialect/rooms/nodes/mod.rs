@@ -7,8 +7,8 @@
 //! * Its own node finds the room in lists, by its code or by `qj`, and passes whole datagrams to the room's node:
 //!   `jr` and `qj` into that room, and all other requests but `status`, `rl` and `rh` of who has no place of its own
 //!   here and has one there, or has asked for one ([`forwarding`]). `rc` goes where the ID is known. Who is host there
-//!   (its room has been handed over to it) has all but `rl` and `status` passed on. What came by a node is never
-//!   passed on again.
+//!   and has shown its key (its room has been handed over to it) has all but `rl` and `status` passed on. What came by a
+//!   node is never passed on again.
 //! * The room's node carries it out as if it had come to itself, sends what it has to say by the other node, and tells
 //!   that node which place the peer has there, if it believed something else.
 //! * One endpoint has one place in the cluster: who gets one at one node loses the one that it had at another, as

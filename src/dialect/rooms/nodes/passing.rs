@@ -40,8 +40,7 @@ impl Rooms {
         room: Id,
         game: &str,
     ) -> Result<(), Reason> {
-        let sender = turn.sender.and_then(|id| self.table.peer(id));
-        if sender.is_some_and(|host| host.is_host && host.proved) {
+        if self.hosts_here(turn) {
             return Err(Reason::BadRequest);
         }
         if self.table.game_of(room).is_none_or(|of| *of != *game) {
@@ -51,8 +50,15 @@ impl Rooms {
         Ok(())
     }
 
+    /// Whether who sent a request has a room here, and has shown the key: he has to close it before he goes elsewhere.
+    fn hosts_here(&self, turn: &Turn<'_, '_>) -> bool {
+        let sender = turn.sender.and_then(|id| self.table.peer(id));
+        sender.is_some_and(|host| host.is_host && host.proved)
+    }
+
     /// Whether a request is of somebody who has, or had lately, his place at another node: then it is passed on. Those
-    /// that may lead anywhere are not, but for those of a host.
+    /// that may lead anywhere are not, but for those of a host that has shown its key: anybody may have moved a room of
+    /// his own to where somebody else is.
     pub(in crate::dialect::rooms) fn passes_on(
         &mut self,
         turn: &mut Turn<'_, '_>,
@@ -65,11 +71,13 @@ impl Rooms {
         let held = entry.and_then(|entry| entry.held);
         let node = match request {
             Some(Request::Status | Request::List(..)) => None,
-            _ if held.is_some_and(|held| held.is_host) => entry.map(|entry| entry.node),
+            _ if held.is_some_and(|held| held.is_host && held.proved) => {
+                entry.map(|entry| entry.node)
+            }
             Some(Request::Return(id, key, _)) => {
                 let is_here = self.table.peer(*id).is_some()
                     || self.offers.shown(turn.from, *id, *key).is_some();
-                if is_here { None } else { self.node_of_peer(turn, *id) }
+                if is_here || self.hosts_here(turn) { None } else { self.node_of_peer(turn, *id) }
             }
             Some(Request::Host(..) | Request::Join(..) | Request::JoinAny(_)) => None,
             // Somebody may have given up in its name what it had: it is asked for its key.
