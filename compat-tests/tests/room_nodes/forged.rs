@@ -221,3 +221,22 @@ fn a_room_that_others_move_to_a_client_takes_nothing_of_what_he_sends() {
     world.told(0, client.at);
     assert_eq!(world.answer(0, client.at, &format!("ka:{}", client.key)), "ka");
 }
+
+#[test]
+fn a_place_that_others_have_moved_to_a_player_bars_nobody_the_way_back_by_its_use_of_a_key() {
+    // The node of his place, and that of the attacker's.
+    for (his, evil) in [(0, 2), (1, 2), (1, 0)] {
+        let mut world = World::of(3);
+        let host = world.get_in(his, peer(1), "rh:one");
+        let away = world.get_in(evil, peer(8), "rh:evil");
+        let player = world.get_in(0, peer(2), &format!("jr:{}", host.room));
+        let own = world.get_in(0, peer(9), &format!("jr:{}", away.room));
+        assert_eq!(world.answer(0, own.at, &format!("ka:{}", own.key)), "ka");
+        world.ask(0, player.at, &format!("rc:{}:{}", own.id, own.key));
+        world.pass(20);
+        world.told(0, player.at);
+        assert_eq!(world.answer(0, player.at, "ka"), "er:ka:noroom", "{his} {evil}");
+        world.prove(&player);
+        assert_eq!(world.answer(0, player.at, &format!("ka:{}", player.key)), "ka");
+    }
+}

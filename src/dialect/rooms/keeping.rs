@@ -25,7 +25,7 @@ impl Rooms {
         let other = self.table.peer_at(endpoint).filter(|_| is_here);
         // Somebody else may send this with the key of a place of his own, which he has put there himself.
         let is_needed = other.is_some_and(|other| other.proved && (other.signs || other.is_host));
-        if is_needed || is_here && self.signs_elsewhere(turn) {
+        if is_needed || is_here && self.signs_there_elsewhere(turn) {
             return Err(Reason::BadRequest);
         }
         let other = other.map(|other| other.id);

@@ -118,6 +118,12 @@ impl Rooms {
         turn.handed.needs_key || self.nodes.held(turn.from).is_some_and(|held| held.signs)
     }
 
+    /// The same of one where it has shown that key: anybody may have moved a place of his own to where it is.
+    pub(in crate::dialect::rooms) fn signs_there_elsewhere(&self, turn: &Turn<'_, '_>) -> bool {
+        let held = self.nodes.held(turn.from);
+        turn.handed.needs_key || held.is_some_and(|held| held.signs && held.proved)
+    }
+
     /// Passes a request on to the node of a room.
     pub(in crate::dialect::rooms) fn pass_on(
         &mut self,
@@ -147,8 +153,10 @@ impl Rooms {
         let own = turn.sender.and_then(|id| self.table.peer(id));
         let may_leave = entry.node == node || !self.nodes.replication.is_there(entry.node);
         let elsewhere = entry.held.filter(|_| !may_leave);
-        let needs_key =
-            own.is_some_and(|peer| peer.signs) || elsewhere.is_some_and(|held| held.signs);
+        // What others may have moved to where it is bars nobody the way back to what it has left.
+        let bars = |signs, proved| signs && (proved || !comes_back);
+        let needs_key = own.is_some_and(|peer| bars(peer.signs, peer.proved))
+            || elsewhere.is_some_and(|held| bars(held.signs, held.proved));
         let data = turn.data.into();
         let tried = Some(turn.handed.tried.take().unwrap_or_default());
         let passed = Passed { at, via, data, rooms, tried, needs_key, held: known };
