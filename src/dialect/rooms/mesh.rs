@@ -30,24 +30,42 @@ impl Rooms {
             let pair = (self.table.peer(id), self.table.peer(other));
             let (Some(peer), Some(member)) = pair else { continue };
             let there = self.told_at(cx, peer, member);
+            // Somebody may have come while it moved, or was told that it is gone.
             let news = match peer.came_by {
-                Some(_) => Answer::Moved(id, there),
-                None => Answer::Comes(id, there),
+                Some(_) if member.knows.contains(&id) => Answer::Moved(id, there),
+                _ => Answer::Comes(id, there),
             };
             self.delivery.notify(cx, member, Subject::Peer(id), news);
             let here = Answer::Comes(other, self.told_at(cx, member, peer));
             self.delivery.notify(cx, peer, Subject::Peer(other), here);
             self.tell_predicted_ports(cx, id, other);
             self.tell_predicted_ports(cx, other, id);
+            self.note_known(id, other);
+            self.note_known(other, id);
+        }
+    }
+
+    /// A client was told of another one.
+    fn note_known(&mut self, who: Id, whom: Id) {
+        let Some(peer) = self.table.peer_mut(who).filter(|peer| !peer.knows.contains(&whom)) else {
+            return;
+        };
+        let mut knows = std::mem::take(&mut peer.knows);
+        // It may not have heard of all that are gone.
+        knows.retain(|id| self.table.peer(*id).is_some());
+        knows.push(whom);
+        if let Some(peer) = self.table.peer_mut(who) {
+            peer.knows = knows;
         }
     }
 
     /// A client of a room is gone: the others are told.
     pub(super) fn tell_others_gone(&mut self, cx: &mut Context<'_>, room: Id, gone: Id) {
         let room = self.table.room(room).filter(|room| room.is_mesh);
-        let clients = room.map_or(&[][..], |room| &room.clients);
-        for client in clients.iter().filter_map(|id| self.table.peer(*id)) {
+        for client in room.map_or(Vec::new(), |room| room.clients.clone()) {
+            let Some(client) = self.table.peer_mut(client) else { continue };
             if client.proved && client.id != gone {
+                client.knows.retain(|known| *known != gone);
                 self.delivery.notify(cx, client, Subject::Peer(gone), Answer::Gone(gone));
             }
         }

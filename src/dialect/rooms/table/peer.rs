@@ -64,6 +64,9 @@ pub(in crate::dialect::rooms) struct Peer {
     pub(in crate::dialect::rooms) lan: Box<[SocketAddr]>,
     /// Those of its room whom it has reached from this endpoint.
     pub(in crate::dialect::rooms) reached: Vec<Reached>,
+    /// The other clients of its mesh that it was told of, and not that they are gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::dialect::rooms) knows: Vec<Id>,
     /// How its introduction to the host ended, if it is a client, as far as anybody has said.
     #[serde(default)]
     pub(in crate::dialect::rooms) ended: Option<bool>,
@@ -141,6 +144,7 @@ impl Peer {
             heard: Instant::default(),
             lan: Box::default(),
             reached: Vec::new(),
+            knows: Vec::new(),
             ended: None,
             ended_with: Vec::new(),
         }

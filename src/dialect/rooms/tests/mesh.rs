@@ -76,8 +76,47 @@ fn all_are_told_where_somebody_has_moved() {
     world.answer(back.at, "lr");
     world.pass_secs(2);
     let sent = world.send(back.at, back.rc().as_bytes());
-    assert_eq!(sent.to(host.at), [comes(&back)]);
-    assert_eq!(sent.to(clients[1].at), [moved.as_str()]);
+    assert_eq!([sent.to(host.at), sent.to(clients[1].at)], [[comes(&back)], [comes(&back)]]);
+}
+
+/// It would take the one who has moved for its host.
+#[test]
+fn nobody_is_told_that_somebody_has_moved_whom_it_does_not_know() {
+    let (mut world, host, clients) = mesh(3);
+    let moves = |world: &mut World, n, who: &Place| {
+        let moved = Place::of(peer(n), &world.ask(peer(n), &who.rc()));
+        world.pass_secs(2);
+        moved
+    };
+    let tells = |world: &mut World, of: &Place| {
+        let sent = world.send(of.at, of.rc().as_bytes());
+        world.pass_secs(2);
+        sent
+    };
+    let ep = |of: &Place| format!("ep:{}:{}:40000", of.id, of.ip());
+    // Somebody comes meanwhile, and moves as well before it hears of anybody.
+    let moved = moves(&mut world, 40, &clients[0]);
+    let other = moves(&mut world, 42, &clients[1]);
+    let new = world.join(peer(30), &host);
+    world.pass_secs(2);
+    let new = moves(&mut world, 43, &new);
+    let sent = tells(&mut world, &moved);
+    assert_eq!(sent.to(clients[2].at), [ep(&moved)]);
+    let sent = tells(&mut world, &new);
+    assert_eq!(sent.to(clients[2].at), [ep(&new)]);
+    assert_eq!(sent.to(moved.at), [comes(&new)]);
+    assert!(sent.to(new.at).contains(&comes(&moved)));
+    let sent = tells(&mut world, &other);
+    assert_eq!(sent.to(new.at), [comes(&other)]);
+    assert_eq!(sent.to(moved.at), [ep(&other)]);
+    // One is put out by somebody else, and comes back from elsewhere.
+    world.answer(clients[2].at, "lr");
+    world.pass_secs(2);
+    let back = moves(&mut world, 41, &clients[2]);
+    let sent = tells(&mut world, &back);
+    for knew_it in [&new, &moved] {
+        assert_eq!(sent.to(knew_it.at), [comes(&back)]);
+    }
 }
 
 #[test]
