@@ -35,14 +35,18 @@ impl Rooms {
     ) -> Result<(), Reason> {
         let peer = self.table.peer(host).ok_or(Reason::NoRoom)?;
         let room = self.table.room(peer.room).ok_or(Reason::NoRoom)?;
-        // One that was opened with a password is not the sender's own if he does not know that.
-        let has_other_word = options.password.is_none() && room.access.has_password();
-        if has_other_word && !peer.has_shown_key() {
-            return Err(Reason::BadRequest);
-        }
-        let is_of_game = options.game.is_empty() || room.game == turn.game(options);
-        let is_there = options.lan.is_empty() || *peer.lan == *options.lan;
-        if !is_of_game || !is_there || !room.is_as(options) {
+        let is_of_game = room.game == turn.game(options);
+        let is_there = *peer.lan == *options.lan;
+        let is_the_same = match peer.has_shown_key() {
+            true => {
+                (is_of_game || options.game.is_empty())
+                    && (is_there || options.lan.is_empty())
+                    && room.is_as(options)
+            }
+            // Others may have opened it, with what the sender does not say.
+            false => is_of_game && is_there && room.is_opened_by(options),
+        };
+        if !is_the_same {
             return Err(Reason::BadRequest);
         }
         let (id, now) = (room.id, turn.instant());

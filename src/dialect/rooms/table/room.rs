@@ -97,7 +97,7 @@ impl Room {
         number: u64,
     ) -> Self {
         let Opening { name, game, options, data } = opening;
-        let size = if options.is_mesh { limits::MESH_PLAYERS } else { SHARED_SIZE };
+        let size = default_size(&options);
         let mut room = Self {
             id,
             name,
@@ -148,6 +148,23 @@ impl Room {
             && options.data.iter().all(|(key, value)| self.data.get(key).unwrap_or("") == value)
     }
 
+    /// Whether one that is opened with these options is like it, but for name and game: what they do not say is not
+    /// so.
+    pub(in crate::dialect::rooms) fn is_opened_by(&self, options: &Options) -> bool {
+        let all = Options {
+            max: options.max.or(Some(default_size(options))),
+            password: Some(options.password.clone().unwrap_or_default()),
+            is_private: Some(options.is_private == Some(true)),
+            is_locked: Some(options.is_locked == Some(true)),
+            ..options.clone()
+        };
+        let mut data = Data::default();
+        self.is_as(&all)
+            && (self.migrates, self.is_mesh) == (options.migrates, options.is_mesh)
+            && set_all(&mut data, options)
+            && data == self.data
+    }
+
     /// How many are in it, the host among them, apart from those who may be forged.
     pub(in crate::dialect::rooms) const fn players(&self) -> usize {
         1 + self.true_clients
@@ -193,6 +210,11 @@ impl Room {
     pub(super) const fn is_listed(&self) -> bool {
         self.code.is_none() && !self.is_closing
     }
+}
+
+/// How many may be in a room of which nobody has said it.
+const fn default_size(options: &Options) -> usize {
+    if options.is_mesh { limits::MESH_PLAYERS } else { SHARED_SIZE }
 }
 
 /// Whether a room may have this data beside what it has: not too many pairs.

@@ -297,6 +297,26 @@ fn a_room_that_others_have_opened_for_somebody_keeps_it_from_none_of_its_own() {
 }
 
 #[test]
+fn what_the_request_for_a_room_does_not_say_others_have_not_said_for_it() {
+    let all = ["locked", "max=1", "private", "game=G", "d.a=b", "mesh", "migrate", "password=owl"];
+    for forged in all.into_iter().chain(["lan=192.168.1.2%3A7"]) {
+        let mut world = World::new();
+        let at = peer(1);
+        let others = Place::of(at, &world.ask(at, &format!("rh:x:{forged}")));
+        let mine = Place::of(at, &world.ask(at, "rh:Mine"));
+        assert_ne!(mine.room, others.room, "{forged}");
+        world.prove(&mine);
+        let listed = format!("rl:{},Mine,open,1", mine.room);
+        assert!(world.listed().starts_with(&listed), "{forged}");
+        // Its own is its own, if it asks for that again.
+        let request = format!("rh:x:{forged}");
+        let [one, again] = [1, 2].map(|_| Place::of(peer(2), &world.ask(peer(2), &request)));
+        assert_eq!((one.id, one.key), (again.id, again.key), "{forged}");
+        assert_eq!(world.answer(peer(2), "ka"), "ka");
+    }
+}
+
+#[test]
 fn a_room_that_was_moved_to_who_has_none_keeps_it_from_no_room_of_its_own() {
     for signs in [true, false] {
         let mut world = World::new();
