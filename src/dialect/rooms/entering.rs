@@ -360,7 +360,10 @@ impl Rooms {
             self.log_families(turn, old);
             return Err(Reason::Family);
         }
-        if !is_host && self.is_kicked_out(room, (turn.from, id)) {
+        // To its neighbours a NAT gives other ports. Who comes from another network may be the one who was kicked.
+        let is_near = network(old.ip()) == network(turn.from.ip());
+        let is_barred = !is_near && self.is_barred(room, turn.from);
+        if !is_host && (is_barred || self.is_kicked_out(room, (turn.from, id))) {
             return Err(Reason::Kicked);
         }
         // Somebody else may send this with the key of a place of his own.
@@ -369,7 +372,7 @@ impl Rooms {
         if is_needed || self.signs_elsewhere(turn) {
             return Err(Reason::BadRequest);
         }
-        if network(old.ip()) == network(turn.from.ip()) {
+        if is_near {
             return Ok(None);
         }
         self.in_the_way_of_mover(turn, is_host)

@@ -48,6 +48,18 @@ fn who_was_not_kicked_comes_back_from_the_address_of_one_who_was() {
     assert_eq!(world.answer(at(4), &format!("jr:{}", host.room)), "er:jr:kicked");
 }
 
+#[test]
+fn who_was_kicked_does_not_come_back_to_his_address_by_way_of_another() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    let kicked = world.join(peer(2), &host);
+    world.answer(host.at, &host.signed(&format!("kc:id:{}", kicked.id)));
+    let again = world.join(peer(3), &host);
+    let other_port = SocketAddr::new(kicked.at.ip(), 5);
+    assert_eq!(world.answer(other_port, &again.rc()), "er:rc:kicked");
+    assert_eq!(world.answer(again.at, "ka"), "ka");
+}
+
 /// Who shares an address with others is not put out of a small room for somebody else.
 #[test]
 fn nobody_who_has_shown_a_key_makes_place_in_a_room_of_its_own_size() {
