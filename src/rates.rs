@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Instant;
-use crate::prefixes::network;
+use crate::prefixes::{levels, network};
 use crate::source_cache::{Expired, SourceCache};
 
 /// A token bucket for every address. Kept as the time at which the bucket will be full again,
@@ -49,6 +49,18 @@ impl Rates {
     /// Whether [`Self::allow`] would find a token.
     pub fn has_token(&mut self, now: Instant, addr: IpAddr) -> bool {
         self.has_token_of(now, network(addr))
+    }
+
+    /// Takes a token for something of this kind of the address, and of all networks around it that may be one site's.
+    /// False: one of them has none left, and nothing is taken of the others.
+    pub fn allow_site(&mut self, now: Instant, addr: IpAddr, kind: impl Hash + Copy) -> bool {
+        let is_left = levels(addr).all(|(bits, net, _)| self.has_token_of(now, (bits, net, kind)));
+        if is_left {
+            levels(addr).for_each(|(bits, net, times)| {
+                self.allow_times(now, (bits, net, kind), times);
+            });
+        }
+        is_left
     }
 
     /// Takes a token of whatever has a bucket of its own here. False: it has none left.

@@ -76,8 +76,8 @@ pub const NATPUNCH_MEMBERS: usize = 32;
 /// as many again.
 pub const NATPUNCH_TOLD_AT_ONCE: usize = 256;
 
-/// Joins a second of one address, or of one IPv6 /64, in the long run. Each may have all members of a lobby told twice,
-/// with 65 KB, when it is met and when it leaves again.
+/// Joins a second of one address, or of one IPv6 /64, in the long run; a /56 has twice as many, a /48 four times. Each
+/// may have all members of a lobby told twice, with 65 KB, when it is met and when it leaves again.
 pub const NATPUNCH_JOINS: u32 = 8;
 
 /// Seconds' worth of joins that may come at once: all clients that an address may have, each to all lobbies that it may

@@ -109,7 +109,7 @@ impl Natpunch {
             if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
                 return self.refuse_join(cx, from, join, Cause::Bound, TOO_MANY_LOBBIES);
             }
-            if !self.joined.allow(cx.now.instant, from.peer.ip()) {
+            if !self.joined.allow_site(cx.now.instant, from.peer.ip(), ()) {
                 cx.refused(Name::Natpunch, Reason::Requests, from.peer.ip());
                 return self.refuse_join(cx, from, join, Cause::Bound, TOO_MANY_JOINS);
             }

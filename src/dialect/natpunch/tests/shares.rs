@@ -1,7 +1,7 @@
 //! What one address takes must not be missing for others, and nobody takes a client's place.
 
 use super::*;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// A port of an address of many clients.
 fn crowd(n: u16, port: u16) -> SocketAddr {
@@ -81,6 +81,33 @@ fn an_address_that_joins_and_leaves_all_the_time_is_refused() {
     assert!(!sent.iter().any(|(_, said)| *said == error(super::super::TOO_MANY_JOINS)));
     world.wait(Duration::from_secs(1));
     let sent = world.say(at, join(&lobby, &id));
+    assert!(!sent.iter().any(|(_, said)| *said == error(super::super::TOO_MANY_JOINS)));
+}
+
+#[test]
+fn a_site_with_many_networks_joins_no_more_often_than_four() {
+    let mut world = World::new();
+    let at = |site: u16, net: u16| {
+        SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, site, net, 0, 0, 0, 1), 4000))
+    };
+    let host = world.client(at(1, 0));
+    let lobby = world.lobby(at(1, 0), &host, 32);
+    // Those of one /56, and then of others.
+    for (nets, times) in [(0..8, 2), (8..24, 2)] {
+        let mut told = 0;
+        for net in nets.map(|net| if net < 8 { net } else { net << 8 }) {
+            let (at, id) = (at(2, net), world.client(at(2, net)));
+            for _ in 0..300 {
+                let all = [join(&lobby, &id), leave(&lobby, &id)];
+                let sent: Vec<_> = all.into_iter().flat_map(|said| world.say(at, said)).collect();
+                told += u32::from(!sent.contains(&(at, error(super::super::TOO_MANY_JOINS))));
+            }
+        }
+        let most = times * limits::NATPUNCH_JOINS * limits::NATPUNCH_JOINS_SECONDS;
+        assert!((most..=most + 1).contains(&told), "{told}");
+    }
+    let id = world.client(at(3, 0));
+    let sent = world.say(at(3, 0), join(&lobby, &id));
     assert!(!sent.iter().any(|(_, said)| *said == error(super::super::TOO_MANY_JOINS)));
 }
 
@@ -204,6 +231,8 @@ fn one_ipv6_source_does_not_fill_a_lobby() {
 /// one after that, in place of the newest.
 fn lobbies_of_each_other_keep_nobody_out(address: impl Fn(u16) -> IpAddr) {
     let mut world = World::new();
+    // They have had the time to join as many.
+    world.natpunch.joined = Rates::new(0, 1);
     let [host, member] = [addr(1), addr(2)].map(|at| (at, world.client(at)));
     let first = world.lobby(host.0, &host.1, 4);
     world.say(member.0, join(&first, &member.1));
