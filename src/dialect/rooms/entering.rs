@@ -273,6 +273,8 @@ impl Rooms {
         // The former key still counts while nobody has shown that the answer with the new one has arrived.
         let has_key = is_current || is_former && !peer.proved;
         let (is_kept, is_here) = (peer.is_kept, peer.endpoint == turn.from);
+        // Its host knows it and was not told that it is gone.
+        let is_still_known = peer.is_unsaid && peer.told;
         let in_the_way = if is_here { None } else { self.may_relocate(turn, id, has_key)? };
         if is_kept && has_key {
             self.take_back(turn, id, is_here)?;
@@ -295,10 +297,9 @@ impl Rooms {
             self.relocate(turn, id, key);
             self.note_lan(turn, id, options);
             self.answer_place(turn, id);
-            if is_kept && !is_host {
+            if is_kept && !is_host && !is_still_known {
                 self.forget_ends(id);
                 self.introduce(turn.cx, id);
-                self.introduce_to_others(turn.cx, id);
             } else {
                 self.tell_new_endpoint(turn, id);
             }

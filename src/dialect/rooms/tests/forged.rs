@@ -276,6 +276,16 @@ fn who_comes_back_from_elsewhere_ends_nobody_where_it_was() {
 }
 
 #[test]
+fn who_comes_back_from_elsewhere_is_new_to_nobody_who_was_not_told_that_it_is_gone() {
+    let (mut world, host, client) = World::introduced();
+    let other = world.host(peer(30), "other");
+    world.send(client.at, format!("jr:{}", other.room).as_bytes());
+    assert_eq!(world.pass_secs(2).to(host.at), [""; 0]);
+    let sent = world.send(peer(40), client.rc().as_bytes());
+    assert_eq!(sent.to(host.at), [format!("ep:{}:{}:40000", client.id, peer(40).ip())]);
+}
+
+#[test]
 fn a_room_that_others_have_opened_for_somebody_keeps_it_from_none_of_its_own() {
     for forged in ["rh:x:max=2:password=owl", "rh:x:max=2", "rh:x:password=owl:mesh"] {
         let mut world = World::new();
