@@ -1,5 +1,8 @@
 //! What comes by another node from the endpoint of a player, and may be somebody else's.
 
+use punchd::admission::Admission;
+use punchd::dialect::rooms;
+
 use super::*;
 
 #[test]
@@ -239,4 +242,31 @@ fn a_place_that_others_have_moved_to_a_player_bars_nobody_the_way_back_by_its_us
         world.prove(&player);
         assert_eq!(world.answer(0, player.at, &format!("ka:{}", player.key)), "ka");
     }
+}
+
+#[test]
+fn who_is_let_in_with_a_key_of_the_server_comes_back_through_a_flood_as_well() {
+    let admission = Admission::of(vec!["sesame".into()], Vec::new());
+    let rooms = rooms::Config { admission, ..rooms::Config::default() };
+    let mut world = World::with(vec![Config { rooms, ..Config::default() }; 2]);
+    let ask = |world: &mut World, n, at, text: &str| world.ask(n, at, &format!("k:sesame:{text}"));
+    let field = |told: &[String], begin: &str, n: usize| {
+        let line = told.iter().find(|line| line.starts_with(begin)).unwrap();
+        line.split(':').nth(n).unwrap().to_owned()
+    };
+    let host = ask(&mut world, 1, peer(1), "rh:one");
+    world.pass(20);
+    let join = format!("jr:{}", field(&host, "rh:", 1));
+    let told = ask(&mut world, 0, peer(2), &join);
+    let back = format!("rc:{}:{}", field(&told, "rID:", 1), field(&told, "rID:", 2));
+    assert_eq!(ask(&mut world, 0, peer(2), &back).len(), 2);
+    // Somebody else leads it away, and takes what its address may ask of other nodes.
+    ask(&mut world, 0, peer(2), "rh:x");
+    let flood = format!("k:sesame:{join}");
+    for n in 0..20_000 {
+        world.datagram(0, SocketAddr::new(peer(2).ip(), 1024 + n), flood.as_bytes());
+    }
+    assert_eq!(ask(&mut world, 0, peer(2), "ka"), ["er:ka:noroom"]);
+    assert_eq!(ask(&mut world, 0, peer(2), &back).len(), 2);
+    assert_eq!(ask(&mut world, 0, peer(2), "ka"), ["ka"]);
 }

@@ -25,7 +25,7 @@ impl Rooms {
             return self.join_room(turn, id, &game, options);
         }
         if let Some((node, room)) = self.room_elsewhere(turn, options) {
-            self.pass_on(turn, node, vec![room]);
+            self.pass_on(turn, node, vec![room], None);
             return Ok(());
         }
         let mut last = Reason::NoRoom;
@@ -43,7 +43,7 @@ impl Rooms {
                 // It tries the others that it has.
                 let rest = rooms.iter().skip(n).copied();
                 let rest = rest.filter(|room| self.table.node_of(*room) == Some(node)).collect();
-                self.pass_on(turn, node, rest);
+                self.pass_on(turn, node, rest, None);
                 return Ok(());
             }
             match self.join_room(turn, room, &game, options) {

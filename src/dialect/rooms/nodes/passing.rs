@@ -46,7 +46,7 @@ impl Rooms {
         if self.table.game_of(room).is_none_or(|of| *of != *game) {
             return Err(Reason::NoRoom);
         }
-        self.pass_on(turn, node, Vec::new());
+        self.pass_on(turn, node, Vec::new(), None);
         Ok(())
     }
 
@@ -89,7 +89,11 @@ impl Rooms {
             }
             _ => entry.filter(|_| turn.sender.is_none()).map(|entry| entry.node),
         };
-        node.inspect(|node| self.pass_on(turn, *node, Vec::new())).is_some()
+        let returns = match request {
+            Some(Request::Return(id, ..)) => Some(*id),
+            _ => None,
+        };
+        node.inspect(|node| self.pass_on(turn, *node, Vec::new(), returns)).is_some()
     }
 
     /// Where somebody may find a place by its ID and key that is not at this node.
@@ -124,19 +128,20 @@ impl Rooms {
         turn.handed.needs_key || held.is_some_and(|held| held.signs && held.proved)
     }
 
-    /// Passes a request on to the node of a room.
+    /// Passes a request on to the node of a room. If it is `rc`, that of this place.
     pub(in crate::dialect::rooms) fn pass_on(
         &mut self,
         turn: &mut Turn<'_, '_>,
         node: NodeId,
         rooms: Vec<Id>,
+        returns: Option<Id>,
     ) {
         let (now, at, via) = (turn.instant(), turn.from, turn.via.via);
         let before = self.nodes.forwarding.get(at).copied();
         let known = before.filter(|entry| entry.node == node).and_then(|entry| entry.held);
         let is_proved = known.is_some_and(|held| held.proved);
-        let left = before.and_then(|entry| entry.kept(now)).map(|left| format!("rc:{}:", left.id));
-        let comes_back = left.is_some_and(|left| turn.data.starts_with(left.as_bytes()));
+        let left = before.and_then(|entry| entry.kept(now));
+        let comes_back = left.is_some_and(|left| Some(left.id) == returns);
         if !is_proved && !comes_back && !self.nodes.forgeable.allow(now, at.ip()) {
             return;
         }
