@@ -52,9 +52,9 @@ pub const ROOM_EXTRAS_PER_ADDRESS: usize = 32 << 10;
 /// Such bytes of rooms that are offered: they wait for a round trip, and who was offered first gives way.
 pub const OFFERED_EXTRAS: usize = 2 << 20;
 
-/// New places in rooms a second for one address, with ten seconds' worth at once: each costs the
-/// host of the room a few datagrams. As many again for those who show a key, as forged requests may
-/// have taken the others.
+/// New places in rooms a second for one address (IPv6: a /64; a /56 has twice as many, a /48 four times), with ten
+/// seconds' worth at once: each costs the host of the room a few datagrams. As many again for those who show a key, as
+/// forged requests may have taken the others.
 pub const PLACES_PER_SECOND: u32 = 20;
 
 /// A cookie that shows whose endpoint it is lives for so long at least, and for twice as long at most: enough

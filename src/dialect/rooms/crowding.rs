@@ -9,7 +9,6 @@ use super::message::Reason;
 use super::table::Peer;
 use super::{Id, Rooms, Turn};
 use crate::limits;
-use crate::prefixes::network;
 use crate::refusals::Reason as Refusal;
 
 impl Rooms {
@@ -104,8 +103,7 @@ impl Rooms {
             turn.bound = bound(room.is_none());
         }
         let in_the_way = in_the_way?;
-        let source = (network(turn.from.ip()), has_shown_key);
-        if !self.places.allow_source(turn.instant(), source) {
+        if !self.places.allow_site(turn.instant(), turn.from.ip(), has_shown_key) {
             return Err(Reason::Limit);
         }
         for id in in_the_way.into_iter().flatten() {

@@ -9,7 +9,6 @@ use super::departures::How;
 use super::leaving::Why;
 use super::message::Reason;
 use super::{Id, Rooms, Turn};
-use crate::prefixes::network;
 
 impl Rooms {
     /// Who has given up a place that is kept has never said so, or thinks better of it. Who is where it was by now
@@ -68,7 +67,7 @@ impl Rooms {
             return Err(Reason::Kicked);
         }
         let in_the_way = self.in_the_way_there(turn, room, Duration::ZERO)?;
-        if !self.places.allow_source(turn.instant(), (network(turn.from.ip()), true)) {
+        if !self.places.allow_site(turn.instant(), turn.from.ip(), true) {
             return Err(Reason::Limit);
         }
         if let Some(other) = in_the_way {

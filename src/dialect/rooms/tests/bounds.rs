@@ -211,6 +211,28 @@ fn places_have_a_rate() {
 }
 
 #[test]
+fn a_site_with_many_networks_has_no_more_places_than_four() {
+    let mut world = World::new();
+    let at = |site: u16, net: u16| {
+        std::net::SocketAddr::from((
+            std::net::Ipv6Addr::new(0x2001, 0xdb8, site, net << 8, 0, 0, 0, 1),
+            40_000,
+        ))
+    };
+    let hosts: Vec<Place> = (1..=3).map(|n| world.host(at(1, n), "a")).collect();
+    let mut allowed = 0;
+    for net in 0..16 {
+        for n in 0..150 {
+            let before = world.rooms.table.id_at(at(2, net));
+            world.ask(at(2, net), &format!("jr:{}", hosts[n % 3].room));
+            allowed += usize::from(world.rooms.table.id_at(at(2, net)) != before);
+        }
+    }
+    let burst = 4 * limits::PLACES_PER_SECOND as usize * 10;
+    assert!((burst..=burst + 1).contains(&allowed), "{allowed}");
+}
+
+#[test]
 fn the_oldest_of_many_kicks_is_forgotten() {
     let mut world = World::new();
     let host = world.host(peer(1000), "a");
