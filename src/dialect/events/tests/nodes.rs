@@ -1,7 +1,5 @@
 //! What another node says, as it comes: what that of a broken one costs, and what is lost or late.
 
-use std::time::Instant as Real;
-
 use serde::Serialize;
 
 use super::*;
@@ -17,11 +15,6 @@ enum Told {
     Peers { all: Vec<Entry> },
     #[serde(rename = "e")]
     End,
-    #[serde(rename = "g")]
-    Gone {
-        #[serde(with = "state::wide")]
-        token: u128,
-    },
     #[serde(rename = "r")]
     Rooms { all: Vec<RoomEntry> },
     #[serde(rename = "w")]
@@ -123,29 +116,6 @@ fn a_node_that_says_all_the_time_that_it_has_told_everything_costs_no_more_than_
     assert!(most <= PEERS, "{most}");
     assert!(turns <= 2 * PEERS / limits::cluster::PART_ENTRIES, "{turns}");
     assert_eq!(world.kept("events: what is to be taken away"), 0);
-}
-
-/// Log-outs do not look at all of them.
-#[test]
-fn a_mass_of_peers_of_another_node_with_one_id_goes_as_fast_as_others() {
-    const PEERS: usize = 5000;
-    let time = |id: fn(usize) -> usize| {
-        let (mut world, node) = (World::new(), NodeId::of(0));
-        world.act(|events, cx| events.on_node_joined(cx, node));
-        world.hear(node, [Told::Begin]);
-        let all: Vec<usize> = (0..PEERS).collect();
-        for part in all.chunks(500) {
-            let all = part.iter().map(|n| Entry::of(*n, id(*n))).collect();
-            world.hear(node, [Told::Peers { all }]);
-        }
-        let begin = Real::now();
-        world.hear(node, (0..PEERS).map(|n| Told::Gone { token: n as u128 }));
-        assert_eq!(world.kept("events: guests"), 0);
-        assert_eq!(world.kept("events: guests without an ID"), 0);
-        begin.elapsed()
-    };
-    let (others, one) = (time(|n| n), time(|_| 7));
-    assert!(one < 6 * others, "{one:?}, and {others:?} with an ID each");
 }
 
 /// Bob asks to come into a room of node 0.
