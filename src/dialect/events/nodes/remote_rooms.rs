@@ -315,10 +315,11 @@ impl Events {
 
     /// A join of a room of another node is not answered in time: it counts for nothing, even if the answer comes.
     pub(in crate::dialect::events) fn give_join_up(&mut self, route: &Route, out: &mut Outbox) {
-        // It may ask another node already.
         let remote = self.peer(route.sender).and_then(|peer| peer.remote.as_ref());
-        let asked = remote.and_then(|remote| self.nodes.conn_of(remote.node));
-        if is_join(route) && asked.is_none_or(|asked| asked == route.receiver) {
+        let asked = self.nodes.asked(route.receiver);
+        // It may ask another node already.
+        let is_elsewhere = remote.zip(asked).is_some_and(|(remote, asked)| remote.node != asked);
+        if is_join(route) && !is_elsewhere {
             self.be_in_none(route.sender, out);
         }
     }

@@ -124,15 +124,14 @@ fn asking() -> (World, NodeId, ConnId) {
     world.act(|events, cx| events.on_node_joined(cx, node));
     world.hear(node, [Told::Begin, Told::Rooms { all: vec![RoomEntry::of(7)] }, Told::End]);
     let [bob] = world.peers(["bob"]);
-    world.join(bob);
+    world.join(bob, 7);
     assert_eq!(world.heard(bob), Vec::<Value>::new(), "node 0 has to answer");
     (world, node, bob)
 }
 
 impl World {
-    fn join(&mut self, id: ConnId) {
-        let room = self.ask(id, "list_rooms", json!({})).unwrap()["rooms"][0]["room"].clone();
-        let data = json!({"room": room});
+    fn join(&mut self, id: ConnId, room: u64) {
+        let data = json!({"room": format!("{room:016x}")});
         let join =
             json!({"type": "request", "name": "join_room", "data": data, "request_id": "mine"});
         self.say(id, join.to_string());
@@ -164,7 +163,7 @@ fn who_was_let_in_and_taken_out_before_the_answer_comes_is_not_told_that_it_is_i
     let (mut world, node, bob) = asking();
     world.wait(limits::cluster::ANSWER_WAIT);
     assert_eq!(world.hears(bob)["error"]["code"], "timeout");
-    world.join(bob);
+    world.join(bob, 7);
     world.heard(bob);
     let token = world.events.token_of(bob);
     let told = [Some(7), None, Some(7)].map(|room| Told::In { token, room });
@@ -173,5 +172,33 @@ fn who_was_let_in_and_taken_out_before_the_answer_comes_is_not_told_that_it_is_i
     let heard = world.heard(bob);
     let answer = heard.iter().find(|event| event["type"] == "response").unwrap();
     assert_eq!(answer["error"]["code"], "timeout");
+    world.ask(bob, "create_room", json!({"name": "own"})).unwrap();
+}
+
+#[test]
+fn whose_join_fails_late_goes_on_with_that_at_another_node() {
+    let (mut world, node, bob) = asking();
+    let token = world.events.token_of(bob);
+    world.hear(node, [Some(7), None].map(|room| Told::In { token, room }));
+    assert_eq!(names(&world.heard(bob)), ["room_deleted", "self_left"]);
+    let other = NodeId::of(1);
+    world.act(|events, cx| events.on_node_joined(cx, other));
+    world.hear(other, [Told::Begin, Told::Rooms { all: vec![RoomEntry::of(8)] }, Told::End]);
+    world.join(bob, 8);
+    world.answers(node, bob, 1, ("data", json!({})));
+    assert_eq!(world.hears(bob)["error"]["code"], "timeout");
+    world.hear(other, [Told::In { token, room: Some(8) }]);
+    world.answers(other, bob, 2, ("data", json!({"room": "8"})));
+    assert_eq!(world.hears(bob)["data"]["room"], "8");
+    assert_eq!(world.ask(bob, "create_room", json!({"name": "own"})), Err("in_room".into()));
+}
+
+#[test]
+fn who_asks_a_node_that_is_gone_and_back_may_come_into_another_room() {
+    let (mut world, node, bob) = asking();
+    world.act(|events, cx| events.on_node_gone(cx, node));
+    world.act(|events, cx| events.on_node_joined(cx, node));
+    world.turn();
+    assert_eq!(world.hears(bob)["error"]["code"], "no_such_room");
     world.ask(bob, "create_room", json!({"name": "own"})).unwrap();
 }
