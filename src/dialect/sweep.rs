@@ -2,6 +2,7 @@
 //! looked at that was found before: so it costs no more if a node says again and again that it has told everything.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
 
 use crate::cluster::NodeId;
 
@@ -48,5 +49,57 @@ impl<T> Sweep<T> {
     /// Whether there is nothing to do.
     pub(super) fn is_idle(&self) -> bool {
         self.found.is_empty() && self.of.is_empty()
+    }
+}
+
+/// A walk through the places of a table, some at a time. One that is to begin anew goes on to the end first.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    at: Option<usize>,
+    is_again: bool,
+}
+
+impl Walk {
+    /// Something at any place may be gone.
+    pub(super) fn begin(&mut self) {
+        self.is_again |= self.at.is_some_and(|at| at > 0);
+        self.at.get_or_insert(0);
+    }
+
+    /// So many places of a table with that many are to be looked at now.
+    pub(super) fn step(&mut self, count: usize, places: usize) -> Range<usize> {
+        let Some(from) = self.at else { return 0..0 };
+        let to = from.saturating_add(count);
+        self.at = match to < places {
+            true => Some(to),
+            false => std::mem::take(&mut self.is_again).then_some(0),
+        };
+        from..to
+    }
+
+    /// Whether there is nothing to look at.
+    pub(super) fn is_idle(&self) -> bool {
+        self.at.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_that_is_to_begin_anew_all_the_time_comes_to_the_end() {
+        let mut walk = Walk::default();
+        assert_eq!((walk.is_idle(), walk.step(4, 10)), (true, 0..0));
+        let mut steps = Vec::new();
+        for _ in 0..4 {
+            walk.begin();
+            steps.push(walk.step(4, 10));
+        }
+        assert_eq!(steps, [0..4, 4..8, 8..12, 0..4]);
+        // What was said after its beginning is looked at in another one.
+        walk.begin();
+        assert_eq!([walk.step(4, 10), walk.step(4, 10), walk.step(10, 10)], [4..8, 8..12, 0..10]);
+        assert!(walk.is_idle());
     }
 }

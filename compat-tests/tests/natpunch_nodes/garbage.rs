@@ -235,3 +235,23 @@ fn a_node_that_says_all_the_time_that_it_has_told_everything_costs_no_more_than_
     }
     assert!((1..100).contains(&turns), "{turns}");
 }
+
+#[test]
+fn a_node_that_begins_again_and_again_is_asked_once_more_once_in_a_turn() {
+    const BEGINS: usize = 100;
+    let mut world = World::of(3);
+    let guest = world.client(0, at(2));
+    let mut evil = Node::new(&mut world);
+    let all = vec![Entry::Client(client([7, 1], at(1)))];
+    evil.tell(&mut world, &[Evil::Begin { losses: 0 }, Evil::Told { all }, Evil::End]);
+    let before = world.messages;
+    world.connect(&guest, "00000000-0000-0007-0000-000000000001", 1);
+    assert!(world.messages > before, "it is asked");
+    world.pass(100);
+    let before = world.bytes;
+    let begins: Vec<Evil> = (0..BEGINS).map(|_| Evil::Begin { losses: 0 }).collect();
+    evil.tell(&mut world, &begins);
+    // What it says itself is half of that.
+    let bytes = world.bytes - before;
+    assert!(bytes < 100 * BEGINS, "{bytes} bytes");
+}

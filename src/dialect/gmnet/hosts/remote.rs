@@ -16,6 +16,7 @@ use super::networks::public_of;
 use crate::clock::Instant;
 use crate::cluster::NodeId;
 use crate::dialect::rounds::{Full, Rounds};
+use crate::dialect::sweep::Walk;
 use crate::dialect::{ConnId, Via};
 use crate::hash::Map;
 use crate::introductions::PublicIps;
@@ -35,8 +36,8 @@ pub(super) struct RemoteHosts {
     rounds: Rounds,
     /// The addresses that nodes tell those outside.
     public_ips: Map<NodeId, PublicIps>,
-    /// The place from which on entries that are not there any more are looked for.
-    sweeping: Option<usize>,
+    /// Looks for entries that are not there any more.
+    sweeping: Walk,
     /// Addresses that a host has left a moment ago.
     left: Timers<IpAddr>,
     full: LogThrottle,
@@ -70,7 +71,7 @@ impl Default for RemoteHosts {
             by_addr: Map::default(),
             rounds: Rounds::default(),
             public_ips: Map::default(),
-            sweeping: None,
+            sweeping: Walk::default(),
             left: Timers::new(limits::HOST_RETURN),
             full: LogThrottle::default(),
         }
@@ -207,7 +208,7 @@ impl Hosts {
     /// A node has told all that it has.
     pub(in crate::dialect::gmnet) fn end_round(&mut self, node: NodeId) {
         if self.elsewhere.rounds.end(node) {
-            self.elsewhere.sweeping = Some(0);
+            self.elsewhere.sweeping.begin();
         }
     }
 
@@ -215,7 +216,7 @@ impl Hosts {
     pub(in crate::dialect::gmnet) fn node_gone(&mut self, node: NodeId) {
         self.elsewhere.public_ips.remove(&node);
         if self.elsewhere.rounds.forget(node) {
-            self.elsewhere.sweeping = Some(0);
+            self.elsewhere.sweeping.begin();
         }
     }
 
@@ -297,11 +298,8 @@ impl Hosts {
     /// Takes a few of those away that are not there any more.
     pub(in crate::dialect::gmnet) fn sweep(&mut self, now: Instant) {
         while self.elsewhere.left.take_due(now).is_some() {}
-        let Some(from) = self.elsewhere.sweeping else { return };
-        let to = from + SWEPT_AT_ONCE;
-        let is_last = to >= self.elsewhere.slab.capacity();
-        self.elsewhere.sweeping = Some(to).filter(|_| !is_last);
-        for place in from..to {
+        let places = self.elsewhere.slab.capacity();
+        for place in self.elsewhere.sweeping.step(SWEPT_AT_ONCE, places) {
             let Some(remote) = self.elsewhere.slab.get(place) else { continue };
             if !self.elsewhere.is_gone(remote) {
                 continue;
@@ -315,7 +313,7 @@ impl Hosts {
 
     /// When [`Self::sweep`] has something to do.
     pub(super) fn next_sweep(&self) -> Option<Instant> {
-        let now = self.elsewhere.sweeping.map(|_| Instant::default());
+        let now = (!self.elsewhere.sweeping.is_idle()).then(Instant::default);
         now.or_else(|| self.elsewhere.left.next())
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Asking {
     open: Map<u64, Asked>,
     /// When they are not waited for any more.
     ends: Timers<u64>,
+    /// When each node was asked once more.
+    again: Map<NodeId, Instant>,
 }
 
 /// Something that a node was asked.
@@ -64,7 +66,8 @@ pub(in crate::dialect::gmnet) struct Direct {
 
 impl Default for Asking {
     fn default() -> Self {
-        Self { last: 0, open: Map::default(), ends: Timers::new(bounds::ANSWER_WAIT) }
+        let ends = Timers::new(bounds::ANSWER_WAIT);
+        Self { last: 0, open: Map::default(), ends, again: Map::default() }
     }
 }
 
@@ -208,8 +211,11 @@ impl Gmnet {
         asking.ends.arm(cx.now.instant, id);
     }
 
-    /// What a node was asked may be lost.
+    /// What a node was asked may be lost. In one turn it is asked once more once, whatever it says.
     pub(super) fn ask_once_more(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        if self.nodes.asking.again.insert(node, cx.now.instant) == Some(cx.now.instant) {
+            return;
+        }
         let asks = self.nodes.asking.open.values().filter(|asked| asked.node == node);
         let mut asks: Vec<Ask> = asks.map(|asked| asked.ask.clone()).collect();
         asks.sort_unstable_by_key(|ask| ask.id);

@@ -52,6 +52,8 @@ pub(super) struct Nodes {
     /// How often this node has lost each of the others, and they this one.
     losses: Map<NodeId, u64>,
     heard_losses: Map<NodeId, u64>,
+    /// When each of them was asked once more.
+    again: Map<NodeId, Instant>,
     /// Pairs, the lower ID first, of which another node was asked.
     asked: Timers<(Uuid, Uuid), Asked>,
     /// Who has asked lately for a lobby of another node: the lobby, and who.
@@ -78,6 +80,7 @@ impl Default for Nodes {
             lost: BTreeSet::new(),
             losses: Map::default(),
             heard_losses: Map::default(),
+            again: Map::default(),
             asked: Timers::new(bounds::ANSWER_WAIT),
             wanted: Timers::new(bounds::ANSWER_WAIT),
             leads: Timers::new(limits::NATPUNCH_SILENCE),

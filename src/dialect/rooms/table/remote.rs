@@ -19,6 +19,7 @@ use crate::dialect::rooms::list;
 use crate::dialect::rooms::message::LONGEST_NAME;
 use crate::dialect::rounds::{Full, Rounds};
 use crate::dialect::route::Route;
+use crate::dialect::sweep::Walk;
 use crate::hash::Map;
 use crate::limits::cluster as bounds;
 use crate::lobby::code::Code;
@@ -89,8 +90,8 @@ pub(super) struct RemoteRooms {
     slab: Slab<Remote>,
     by_id: Map<Id, usize>,
     rounds: Rounds,
-    /// The place from which on entries that are not there any more are looked for.
-    sweeping: Option<usize>,
+    /// Looks for entries that are not there any more.
+    sweeping: Walk,
     full: LogThrottle,
 }
 
@@ -111,7 +112,7 @@ impl RemoteRooms {
 
     /// When [`Table::sweep`] has something to do.
     pub(super) fn next_sweep(&self) -> Option<Instant> {
-        self.sweeping.map(|_| Instant::default())
+        (!self.sweeping.is_idle()).then(Instant::default)
     }
 }
 
@@ -246,14 +247,14 @@ impl Table {
     /// A node has told all that it has.
     pub(in crate::dialect::rooms) fn end_round(&mut self, node: NodeId) {
         if self.elsewhere.rounds.end(node) {
-            self.elsewhere.sweeping = Some(0);
+            self.elsewhere.sweeping.begin();
         }
     }
 
     /// A node is gone with all that it has.
     pub(in crate::dialect::rooms) fn node_gone(&mut self, node: NodeId) {
         if self.elsewhere.rounds.forget(node) {
-            self.elsewhere.sweeping = Some(0);
+            self.elsewhere.sweeping.begin();
         }
     }
 
@@ -323,11 +324,8 @@ impl Table {
 
     /// Takes a few of those away that are not there any more.
     pub(in crate::dialect::rooms) fn sweep(&mut self, now: Instant) {
-        let Some(from) = self.elsewhere.sweeping else { return };
-        let to = from + SWEPT_AT_ONCE;
-        let is_last = to >= self.elsewhere.slab.capacity();
-        self.elsewhere.sweeping = Some(to).filter(|_| !is_last);
-        for place in from..to {
+        let places = self.elsewhere.slab.capacity();
+        for place in self.elsewhere.sweeping.step(SWEPT_AT_ONCE, places) {
             let remote = self.elsewhere.slab.get(place);
             if remote.is_some_and(|remote| self.elsewhere.is_gone(remote)) {
                 self.end_elsewhere(now, place);
