@@ -63,11 +63,17 @@ impl Natpunch {
         asked.arm_with(cx.now.instant, in_order(one, other), Asked { node, ask });
     }
 
-    /// What a node was asked may be lost. In one turn it is asked once more once, whatever it says.
-    pub(super) fn ask_once_more(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        if self.nodes.again.insert(node, cx.now.instant) == Some(cx.now.instant) {
-            return;
+    /// A node begins to tell everything, so what it has answered may be lost. One that does so again and again is asked
+    /// once in a turn.
+    pub(super) fn ask_who_begins(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let before = self.nodes.begun.insert(node, cx.now.instant);
+        if before != Some(cx.now.instant) {
+            self.ask_once_more(cx, node);
         }
+    }
+
+    /// What a node was asked may be lost.
+    pub(super) fn ask_once_more(&mut self, cx: &mut Context<'_>, node: NodeId) {
         let all = self.nodes.asked.keys().filter_map(|pair| self.nodes.asked.get(pair));
         let asks = all.filter(|asked| asked.node == node).map(|asked| asked.ask.clone());
         let mut asks: Vec<Ask> = asks.collect();
