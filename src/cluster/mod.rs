@@ -416,6 +416,10 @@ impl Cluster {
         if !is_back && (is_same || !was_there) {
             return;
         }
+        // All is told to it, so who begins all the time is heard by a later heartbeat.
+        if !node.takes(now, limits::BEGIN_BYTES) {
+            return;
+        }
         node.begin(now, incarnation, count.unwrap_or(0));
         let name = &node.name;
         if was_there {

@@ -249,6 +249,26 @@ fn a_restart_is_no_end_and_what_was_for_the_process_before_is_dropped() {
 }
 
 #[test]
+fn a_node_that_begins_all_the_time_is_told_everything_some_times_a_second() {
+    let mut world = World::met();
+    let hello = |incarnation, n| {
+        let what = What::Hello { n, about: b"" };
+        message::write(&Message { from: "b", incarnation, what }).unwrap()
+    };
+    for incarnation in 8..1000 {
+        world.nodes[0].on_message(world.now, &hello(incarnation, 1));
+    }
+    world.hear(0);
+    let begun = world.heard(0).len();
+    assert!((2..20).contains(&begun), "{begun}");
+    // It is heard a little later all the same.
+    world.wait(250);
+    world.nodes[0].on_message(world.now, &hello(1000, 2));
+    world.hear(0);
+    assert_eq!(world.heard(0), ["+b"]);
+}
+
+#[test]
 fn there_are_no_more_nodes_than_there_may_be() {
     let mut one = Cluster::new(config(0, 1));
     let mut now = Instant::from_micros(1_000_000);
@@ -277,7 +297,7 @@ fn a_node_that_floods_is_not_heard() {
     let posts = world.posts(0);
     world.give(1, &posts);
     let heard = world.heard(1).len();
-    let most = 2 * limits::NODE_BYTES as usize / text.len();
+    let most = (2 * limits::NODE_BYTES as usize - limits::BEGIN_BYTES) / text.len();
     assert!((most - 20..=most + 5).contains(&heard), "{heard}: two seconds' worth");
 }
 

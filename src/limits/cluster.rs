@@ -126,6 +126,10 @@ pub const ASKED_BYTES: usize = 1024;
 /// again. Two thirds of it are for news, see [`NEWS_BYTES`].
 pub const NODE_BYTES: u32 = 24_000_000;
 
+/// As so many bytes counts that a node begins anew, for which it is told everything: sixteen times at once, then eight
+/// times a second.
+pub const BEGIN_BYTES: usize = NODE_BYTES as usize / 8;
+
 /// Bytes a second that the entries of one dialect may take which have changed, and again as many those that one node is
 /// told of first, each with two seconds' worth at once; what is more waits. Four dialects have entries, so all of
 /// them take two thirds of [`NODE_BYTES`]. What peers of events say to those of another node may take as many as the news
