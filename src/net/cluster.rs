@@ -383,10 +383,15 @@ impl Task {
             Some(node) => format!("{}.to.{node}", self.prefix),
             None => format!("{}.all", self.prefix),
         };
-        if let Err(error) = client.publish(subject, message.bytes.into()).await
-            && let Some(before) = self.unsent.say(now_since(self.started))
-        {
-            warn!("cluster: a message to other nodes is not sent: {error}{before}");
+        // It waits while the server takes nothing, and if that is dead until there is another one. Nothing else is done
+        // meanwhile.
+        let why = match timeout(LAST, client.publish(subject, message.bytes.into())).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the NATS server takes nothing".into(),
+        };
+        if let Some(before) = self.unsent.say(now_since(self.started)) {
+            warn!("cluster: a message to other nodes is not sent: {why}{before}");
         }
     }
 
