@@ -157,17 +157,19 @@ impl<I: Copy + Ord + Hash> Replication<I> {
     }
 
     fn hash(&self, told: &impl Serialize) -> u64 {
-        self.hasher.hash_one(state::write(told).unwrap_or_default())
+        hash_of(&self.hasher, told)
     }
 
     /// Some more of what a node has not been told, and whether that was all.
-    pub(super) fn part<T>(
+    pub(super) fn part<T: Serialize>(
         &mut self,
         now: Instant,
         node: NodeId,
         to_tell: impl Fn(I) -> Option<ToTell<T>>,
     ) -> (Vec<T>, bool) {
         let Some(left) = self.there.get_mut(&node) else { return (Vec::new(), false) };
+        let hasher = &self.hasher;
+        let is_as_told = |told: &T, hash| hash_of(hasher, told) == hash;
         let (mut all, mut size) = (Vec::new(), 0);
         let pace = self.paces.entry(node).or_default();
         let most = if pace.is_open(now) { bounds::PART } else { 0 };
@@ -177,10 +179,10 @@ impl<I: Copy + Ord + Hash> Replication<I> {
             }
             let Some(id) = left.pop() else { break };
             if let Some((told, length, _)) = to_tell(id) {
-                // This one knows more than others.
-                match self.untold.has(&id) {
-                    true => _ = self.told.insert(id, SOMETHING),
-                    false => _ = self.told.entry(id).or_insert(SOMETHING),
+                // Where this one knows more than others, it has to hear as well that it is as before.
+                let known = self.told.get(&id).copied().filter(|_| !self.untold.has(&id));
+                if !known.is_some_and(|hash| is_as_told(&told, hash)) {
+                    self.told.insert(id, SOMETHING);
                 }
                 size += length;
                 all.push(told);
@@ -192,5 +194,41 @@ impl<I: Copy + Ord + Hash> Replication<I> {
             self.parts.arm(now, node);
         }
         (all, is_all)
+    }
+}
+
+fn hash_of(hasher: &Keyed, told: &impl Serialize) -> u64 {
+    hasher.hash_one(state::write(told).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn what_one_node_alone_was_told_meanwhile_all_are_told() {
+        let mut replication = Replication::default();
+        let now = Instant::from_micros(1_000_000);
+        let to_tell = |text: &'static str| move |_| Some((text, 8, Ipv4Addr::LOCALHOST.into()));
+        let changes = |replication: &mut Replication<u8>, text| {
+            let all = replication.changes(now, &mut vec![1], to_tell(text));
+            let told = all.into_iter().map(|update| match update {
+                Update::Changed(all) => all,
+                Update::Gone(_) => Vec::new(),
+            });
+            told.flatten().collect::<Vec<_>>()
+        };
+        replication.begin(NodeId::of(0), Vec::new());
+        assert_eq!(changes(&mut replication, "as before"), ["as before"]);
+        assert_eq!(changes(&mut replication, "as before"), [""; 0]);
+        // It changes, a node comes before others are told, and it is as before.
+        replication.begin(NodeId::of(1), vec![1]);
+        assert_eq!(replication.part(now, NodeId::of(1), to_tell("changed")).0, ["changed"]);
+        assert_eq!(changes(&mut replication, "as before"), ["as before"]);
+        // One that is told what all were told makes nothing be told again.
+        replication.begin(NodeId::of(2), vec![1]);
+        assert_eq!(replication.part(now, NodeId::of(2), to_tell("as before")).0, ["as before"]);
+        assert_eq!(changes(&mut replication, "as before"), [""; 0]);
     }
 }
