@@ -148,6 +148,7 @@ impl Natpunch {
         let Some(id) = self.clients.move_to(cx.now.instant, id, via, peer) else { return };
         if let Some(before) = before {
             cx.shared.relay.moved(Name::Natpunch, before, peer);
+            self.relays.moved(before, peer);
         }
         let was = before.unwrap_or(peer);
         say(&mut self.lines, cx, ("moved", peer), format_args!("client {was} is at {peer} now"));

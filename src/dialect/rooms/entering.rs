@@ -395,6 +395,7 @@ impl Rooms {
         self.table.heard(turn.instant(), id, turn.via);
         if was_there {
             turn.cx.shared.relay.moved(Name::Rooms, old, turn.from);
+            self.relays.moved(old, turn.from);
             let how = if is_host { How::Closed } else { How::Left };
             self.departures.note(turn.instant(), old, (room, how));
         }

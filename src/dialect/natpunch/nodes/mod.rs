@@ -52,8 +52,8 @@ pub(super) struct Nodes {
     /// How often this node has lost each of the others, and they this one.
     losses: Map<NodeId, u64>,
     heard_losses: Map<NodeId, u64>,
-    /// When each of them was asked once more.
-    again: Map<NodeId, Instant>,
+    /// When each of them has begun to tell everything.
+    begun: Map<NodeId, Instant>,
     /// Pairs, the lower ID first, of which another node was asked.
     asked: Timers<(Uuid, Uuid), Asked>,
     /// Who has asked lately for a lobby of another node: the lobby, and who.
@@ -80,7 +80,7 @@ impl Default for Nodes {
             lost: BTreeSet::new(),
             losses: Map::default(),
             heard_losses: Map::default(),
-            again: Map::default(),
+            begun: Map::default(),
             asked: Timers::new(bounds::ANSWER_WAIT),
             wanted: Timers::new(bounds::ANSWER_WAIT),
             leads: Timers::new(limits::NATPUNCH_SILENCE),
@@ -310,8 +310,7 @@ impl Natpunch {
     }
 
     fn handle_begin(&mut self, cx: &mut Context<'_>, node: NodeId, losses: u64) {
-        // What it has answered may be lost.
-        self.ask_once_more(cx, node);
+        self.ask_who_begins(cx, node);
         self.nodes.rounds.begin(node);
         let before = self.nodes.heard_losses.insert(node, losses);
         if before.is_none_or(|before| losses <= before) {
@@ -403,6 +402,7 @@ impl Natpunch {
         }
         if let Some(before) = moved {
             cx.shared.relay.moved(Name::Natpunch, before, endpoint);
+            self.relays.moved(before, endpoint);
             self.introduce_anew(cx, id);
         }
     }

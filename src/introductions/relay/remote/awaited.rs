@@ -22,11 +22,20 @@ impl<T> Default for Awaited<T> {
 impl<T> Awaited<T> {
     /// The answer is waited for.
     pub fn add(&mut self, attempt: &Attempt, what: T) {
-        // Who is at another port now is not found again.
-        if self.0.len() >= 2 * bounds::WAITING_FOR_RELAY {
-            self.0.clear();
+        if self.0.len() >= 2 * bounds::WAITING_FOR_RELAY
+            && let Some(other) = self.0.keys().next().copied()
+        {
+            self.0.remove(&other);
         }
         self.0.insert([attempt.client, attempt.host].map(plain), what);
+    }
+
+    /// A player is at another port, as the relays were told.
+    pub fn moved(&mut self, from: SocketAddr, to: SocketAddr) {
+        let [from, to] = [from, to].map(plain);
+        let theirs: Vec<_> = self.0.extract_if(|pair, _| pair.contains(&from)).collect();
+        let at = |at| if at == from { to } else { at };
+        self.0.extend(theirs.into_iter().map(|(pair, what)| (pair.map(at), what)));
     }
 
     /// Who waits for it already.
@@ -49,5 +58,39 @@ impl<T> Awaited<T> {
     /// It is there.
     pub fn take(&mut self, attempt: &Attempt) -> Option<T> {
         self.0.remove(&[attempt.client, attempt.host].map(plain))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Name;
+    use crate::introductions::journal::Names;
+
+    #[test]
+    fn who_is_at_another_port_is_found_there() {
+        let at = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        let attempt =
+            |client, host| Attempt::new(Name::Rooms, [at(client), at(host)], Names::default());
+        let mut awaited = Awaited::default();
+        awaited.add(&attempt(1, 2), "one");
+        awaited.add(&attempt(3, 1), "two");
+        awaited.moved(at(1), at(4));
+        assert_eq!(
+            (awaited.take(&attempt(1, 2)), awaited.take(&attempt(4, 2))),
+            (None, Some("one"))
+        );
+        assert_eq!(awaited.take(&attempt(3, 4)), Some("two"));
+    }
+
+    #[test]
+    fn of_too_many_one_gives_way() {
+        let at = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        let mut awaited = Awaited::default();
+        let most = 2 * bounds::WAITING_FOR_RELAY as u16;
+        for port in 0..=most {
+            awaited.add(&Attempt::new(Name::Rooms, [at(port), at(1)], Names::default()), port);
+        }
+        assert_eq!(awaited.iter().count(), usize::from(most));
     }
 }

@@ -261,7 +261,10 @@ impl RemoteRelays {
             *of == dialect && [*client, *host].map(plain).contains(&from)
         };
         let theirs = self.all.iter().filter(|(_, entry)| is_its(entry)).map(|(n, _)| *n);
-        for number in theirs.collect::<Vec<_>>() {
+        let mut theirs: Vec<u64> = theirs.collect();
+        // Of several of one pair the last one counts.
+        theirs.sort_unstable();
+        for number in theirs {
             let Some(entry) = self.all.get_mut(&number) else { continue };
             self.by_pair.remove(&pair_of(&entry.attempt));
             for at in [&mut entry.attempt.client, &mut entry.attempt.host] {
