@@ -143,11 +143,10 @@ impl Nodes {
         there.or_else(|| self.conns.get(&node).copied())
     }
 
-    /// The node that those ask who wait for this; none: a peer, or a node that is gone.
-    fn asked(&self, id: ConnId) -> Option<NodeId> {
-        let there = self.there.iter().map(|(node, of_node)| (*node, of_node.conn));
-        let mut all = there.chain(self.conns.iter().map(|(node, conn)| (*node, *conn)));
-        all.find(|(_, conn)| *conn == id).map(|(node, _)| node)
+    /// Whether those who wait for this ask a node, not a peer.
+    fn is_conn(&self, id: ConnId) -> bool {
+        let there = self.there.values().map(|of_node| of_node.conn);
+        there.chain(self.conns.values().copied()).any(|conn| conn == id)
     }
 
     /// A peer is on another connection now.
@@ -376,7 +375,7 @@ impl Events {
             Kind::Pass => Ok(String::new()),
             _ => {
                 let number = self.await_peer(cx, id, event, receiver)?;
-                if self.nodes.asked(receiver).is_some() {
+                if self.nodes.is_conn(receiver) {
                     self.routes.hasten(cx.now.instant, number);
                 }
                 Ok(format!("\"{number}\""))

@@ -315,18 +315,25 @@ impl Events {
 
     /// A join of a room of another node is not answered in time: it counts for nothing, even if the answer comes.
     pub(in crate::dialect::events) fn give_join_up(&mut self, route: &Route, out: &mut Outbox) {
-        let remote = self.peer(route.sender).and_then(|peer| peer.remote.as_ref());
-        let asked = self.nodes.asked(route.receiver);
-        // It may ask another node already.
-        let is_elsewhere = remote.zip(asked).is_some_and(|(remote, asked)| remote.node != asked);
-        if is_join(route) && !is_elsewhere {
+        if is_join(route) && !self.is_elsewhere(route) {
             self.be_in_none(route.sender, out);
         }
     }
 
+    /// Whether who has asked a node for this is in a room of another one by now, or asks for one there.
+    fn is_elsewhere(&self, route: &Route) -> bool {
+        let sender = route.sender;
+        let Some(remote) = self.peer(sender).and_then(|peer| peer.remote.as_ref()) else {
+            return false;
+        };
+        let other = self.nodes.conn_of(remote.node).filter(|node| *node != route.receiver);
+        let asks = |node| self.routes.find_named(sender, node, &JOINS).is_some();
+        other.is_some_and(|node| remote.room.is_some() || asks(node))
+    }
+
     /// That somebody leaves a room of another node is not answered in time: it is in none all the same.
     pub(in crate::dialect::events) fn give_leave_up(&mut self, route: &Route, out: &mut Outbox) {
-        if route.is_of_node && &*route.name == "leave_room" {
+        if route.is_of_node && &*route.name == "leave_room" && !self.is_elsewhere(route) {
             self.be_in_none(route.sender, out);
         }
     }

@@ -194,6 +194,33 @@ fn whose_join_fails_late_goes_on_with_that_at_another_node() {
 }
 
 #[test]
+fn whose_request_to_a_node_fails_as_that_is_gone_stays_in_the_room_of_another_one() {
+    for leaves in [false, true] {
+        let (mut world, node, bob) = asking();
+        if leaves {
+            let leave =
+                json!({"type": "request", "name": "leave_room", "data": {}, "request_id": "leave"});
+            world.say(bob, leave.to_string());
+        }
+        let token = world.events.token_of(bob);
+        world.hear(node, [Some(7), None].map(|room| Told::In { token, room }));
+        let other = NodeId::of(1);
+        world.act(|events, cx| events.on_node_joined(cx, other));
+        world.hear(other, [Told::Begin, Told::Rooms { all: vec![RoomEntry::of(8)] }, Told::End]);
+        world.heard(bob);
+        world.join(bob, 8);
+        world.hear(other, [Told::In { token, room: Some(8) }]);
+        world.answers(other, bob, 2 + u32::from(leaves), ("data", json!({"room": "8"})));
+        assert_eq!(world.hears(bob)["data"]["room"], "8", "{leaves}");
+        world.act(|events, cx| events.on_node_gone(cx, node));
+        world.turn();
+        world.wait(limits::cluster::ANSWER_WAIT);
+        let own = world.ask(bob, "create_room", json!({"name": "own"}));
+        assert_eq!(own, Err("in_room".into()), "{leaves}");
+    }
+}
+
+#[test]
 fn who_asks_a_node_that_is_gone_and_back_may_come_into_another_room() {
     let (mut world, node, bob) = asking();
     world.act(|events, cx| events.on_node_gone(cx, node));
