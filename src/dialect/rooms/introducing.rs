@@ -17,7 +17,11 @@ impl Rooms {
         let Some(room) = self.table.room(peer.room) else { return };
         let (is_host, host) = (peer.is_host, room.host);
         let clients = if is_host { room.clients.clone() } else { vec![id] };
+        let room = room.id;
         self.forget_ends(id);
+        if is_host {
+            self.table.forget_told_of_kept(room);
+        }
         for id in clients {
             let Some(client) = self.table.peer_mut(id) else { continue };
             (client.status, client.ended) = (Status::Joining, None);

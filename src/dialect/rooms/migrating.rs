@@ -44,6 +44,7 @@ impl Rooms {
             let (before, now) = (former.endpoint, peer.endpoint);
             log!(level, "host {before} has left room {}, its host is {now}", self.named(id));
         }
+        self.table.forget_told_of_kept(id);
         for client in self.table.room(id).map_or(Vec::new(), |room| room.clients.clone()) {
             if let Some(client) = self.table.peer_mut(client) {
                 client.begin_anew();

@@ -72,6 +72,15 @@ impl Table {
         self.kept.cancel(&id);
     }
 
+    /// The host of a room does not know any of those clients whose places are kept: it has begun anew, or is another one.
+    pub(in crate::dialect::rooms) fn forget_told_of_kept(&mut self, room: Id) {
+        for id in self.kept.keys() {
+            if let Some(client) = self.peers.get_mut(id).filter(|client| client.room == room) {
+                client.told = false;
+            }
+        }
+    }
+
     /// Whether no client's place is kept.
     pub(in crate::dialect::rooms) fn keeps_nobody(&self) -> bool {
         self.kept.is_empty()
