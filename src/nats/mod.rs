@@ -240,8 +240,12 @@ impl Nats {
         match nat.knock {
             Knock::Unasked => return,
             Knock::Asked if is_told => (nat.knock, nat.came) = (Knock::Came, tick.short()),
+            Knock::Came if tick.since_short(nat.came) > limits::KNOCKS_AT_ALTERNATE => {
+                nat.knock = Knock::Alone;
+                return;
+            }
+            Knock::Alone => return,
             Knock::Came if is_told => {}
-            Knock::Came if tick.since_short(nat.came) > limits::KNOCKS_AT_ALTERNATE => return,
             _ => nat.knock = Knock::Elsewhere,
         }
         if peer.port() != 0 {
@@ -255,7 +259,7 @@ impl Nats {
     pub fn has_knocked(&self, host: SocketAddr) -> bool {
         let SocketAddr::V4(host) = host else { return false };
         let knock = self.by_addr.get(host.ip()).map(|nat| nat.knock);
-        matches!(knock, Some(Knock::Came | Knock::Elsewhere))
+        knock.is_some_and(|knock| knock.is_from_told() || knock == Knock::Elsewhere)
     }
 
     /// A peer says which endpoint it has in its own network.
@@ -289,7 +293,7 @@ impl Nats {
             return About::default();
         };
         let settled = if self.has_alternate { self.settled.get(endpoint) } else { None };
-        let has_only_knocked = nat.knock == Knock::Came;
+        let has_only_knocked = nat.knock.is_from_told();
         let has_counted = settled == Some(Kind::Sequential) && !has_only_knocked;
         let about = nat.about(endpoint.port(), has_counted);
         let about = match about.kind {
@@ -341,7 +345,7 @@ impl Nats {
         if !self.has_alternate || settled.is_some_and(|kind| !kind.is_symmetric()) {
             return Ports::default();
         }
-        let is_believed = |nat: &&mut Nat| settled.is_none() || nat.knock != Knock::Came;
+        let is_believed = |nat: &&mut Nat| settled.is_none() || !nat.knock.is_from_told();
         let nat = self.by_addr.get_mut(endpoint.ip()).filter(|nat| nat.is_fresh(now));
         let Some(nat) = nat.filter(is_believed) else { return Ports::default() };
         let endpoint_port = (endpoint.port(), settled == Some(Kind::Sequential));

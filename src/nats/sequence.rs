@@ -62,6 +62,8 @@ pub(super) enum Knock {
     Came,
     /// And something came from a port that nobody is told: a mapping for that destination alone.
     Elsewhere,
+    /// It has knocked from ports that others are told, and long enough ago that nothing else is its own.
+    Alone,
 }
 
 /// The ports that were predicted for a socket towards somebody.
@@ -110,6 +112,13 @@ const ALTERNATE: u8 = 4;
 /// Tenths of a second since the server started, for thirteen years.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Tick(pub(super) u32);
+
+impl Knock {
+    /// Whether a host has knocked, and only from ports that others are told.
+    pub(super) fn is_from_told(self) -> bool {
+        matches!(self, Self::Came | Self::Alone)
+    }
+}
 
 impl Tick {
     pub(super) fn of(now: Instant) -> Self {

@@ -442,8 +442,13 @@ fn a_knock_in_the_name_of_a_host_disproves_nothing_if_the_host_knocks_as_well() 
         nats.ask_to_knock(peer(4000));
         nats.saw_knock(at(3000), peer(4000));
         assert_eq!(next(&mut nats, 4000, 2), [0; 0], "{knocks:?}");
-        nats.saw_knock(at(6000), peer(50_000));
-        assert_eq!(about(&nats, 4000).kind, Kind::Independent, "{knocks:?}");
-        assert_eq!(next(&mut nats, 4000, 2), [0; 0], "{knocks:?}");
+        // Nor hours later.
+        for late in [6000, 3000 + 100 * (1 << 16)] {
+            let minutes = (4000..late).step_by(60_000);
+            minutes.for_each(|millis| nats.saw(at(millis), peer(4000), Main));
+            nats.saw_knock(at(late), peer(50_000));
+            assert_eq!(nats.kind(at(late), peer(4000)), Kind::Independent, "{late} {knocks:?}");
+            assert_eq!(nats.next(at(late), peer(4000), other(2), 1)[..], [0; 0], "{late}");
+        }
     }
 }
