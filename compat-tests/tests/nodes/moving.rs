@@ -70,6 +70,27 @@ fn a_host_that_is_meant_again_is_told_of_a_client_once() {
 }
 
 #[test]
+fn a_newer_host_at_a_node_that_was_asked_for_another_is_told_of_the_client() {
+    let mut world = World::of(vec![Config::default(); 3]);
+    let register = |world: &mut World, n: usize, port: u16| {
+        world.udp(n, SocketAddr::new(ip("203.0.113.1"), port), b"reg");
+        let host = world.host(n, ip("203.0.113.1"));
+        world.pass(60);
+        host
+    };
+    register(&mut world, 1, 2001);
+    world.net.loses = Some(b"said");
+    let client = world.join(0, at("198.51.100.1:3000"), "203.0.113.1");
+    // Nothing is heard of the next one's node, either.
+    world.net.cuts.insert((0, 2));
+    register(&mut world, 2, 2002);
+    let newest = register(&mut world, 1, 2003);
+    world.pass(3000);
+    assert_eq!(world.told(client), ["203.0.113.1:2003"]);
+    assert_eq!(world.told(newest), ["198.51.100.1:3000"]);
+}
+
+#[test]
 fn what_was_answered_to_the_process_before_is_no_answer_to_another_question() {
     let mut world = World::two();
     let hosts = ["203.0.113.1", "203.0.113.2"].map(|from| {

@@ -37,8 +37,8 @@ pub(super) struct Answering {
     by_addr: Map<IpAddr, SmallVec<[AskId; 2]>>,
     /// When they have waited long enough.
     due: BTreeSet<(Instant, AskId)>,
-    /// What was answered lately, in case that it got lost.
-    given: Timers<AskId, Said>,
+    /// What was answered lately, and of which host, in case that it got lost.
+    given: Timers<AskId, (ConnId, Said)>,
 }
 
 #[derive(Debug)]
@@ -100,10 +100,18 @@ impl Gmnet {
     /// A client of another node asks for a host.
     pub(super) fn answer_node(&mut self, cx: &mut Context<'_>, node: NodeId, ask: Ask) {
         let id = (node, ask.id);
-        if self.nodes.answering.waiting.contains_key(&id) || !ask.is_valid() {
+        if !ask.is_valid() {
             return;
         }
-        if let Some(said) = self.nodes.answering.given.get(&id).copied() {
+        // By one number it may ask for another host, as that has come to be meant.
+        let waiting = self.nodes.answering.waiting.get(&id);
+        match waiting.map(|waiting| waiting.ask.host == ask.host) {
+            Some(true) => return,
+            Some(false) => _ = self.nodes.answering.remove(id),
+            None => {}
+        }
+        let given = self.nodes.answering.given.get(&id).copied();
+        if let Some((_, said)) = given.filter(|(host, _)| *host == ask.host) {
             return tell(cx, Whom::Node(node), &Message::<&Data>::Answer { id: ask.id, said });
         }
         let key = self.host_of(&ask);
@@ -113,7 +121,7 @@ impl Gmnet {
         self.ask_before_introduction(cx, &request, key);
         let is_full = self.nodes.answering.waiting.len() >= bounds::WAITING;
         match self.try_to_answer(cx, node, &ask, is_full || self.is_stopping) {
-            Some(said) => self.give(cx, id, said),
+            Some(said) => self.give(cx, id, (ask.host, said)),
             None => {
                 // Its knock is waited for in any case.
                 let patience = Duration::from_millis(ask.patience.into());
@@ -158,16 +166,16 @@ impl Gmnet {
         };
         if let Some(said) = self.try_to_answer(cx, id.0, &ask, is_last_try) {
             self.nodes.answering.remove(id);
-            self.give(cx, id, said);
+            self.give(cx, id, (ask.host, said));
         }
     }
 
-    fn give(&mut self, cx: &mut Context<'_>, (node, id): AskId, said: Said) {
+    fn give(&mut self, cx: &mut Context<'_>, (node, id): AskId, (host, said): (ConnId, Said)) {
         let given = &mut self.nodes.answering.given;
         if given.len() >= bounds::ANSWERS {
             given.take();
         }
-        given.arm_with(cx.now.instant, (node, id), said);
+        given.arm_with(cx.now.instant, (node, id), (host, said));
         // It may have come back just now, and nobody is told of a host that his node does not know.
         if said != Said::No {
             self.tell_changes(cx);

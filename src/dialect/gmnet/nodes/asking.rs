@@ -33,8 +33,8 @@ pub(super) struct Asking {
     open: Map<u64, Asked>,
     /// When they are not waited for any more.
     ends: Timers<u64>,
-    /// When each node was asked once more.
-    again: Map<NodeId, Instant>,
+    /// When each node has begun to tell everything.
+    begun: Map<NodeId, Instant>,
 }
 
 /// Something that a node was asked.
@@ -67,7 +67,7 @@ pub(in crate::dialect::gmnet) struct Direct {
 impl Default for Asking {
     fn default() -> Self {
         let ends = Timers::new(bounds::ANSWER_WAIT);
-        Self { last: 0, open: Map::default(), ends, again: Map::default() }
+        Self { last: 0, open: Map::default(), ends, begun: Map::default() }
     }
 }
 
@@ -211,11 +211,17 @@ impl Gmnet {
         asking.ends.arm(cx.now.instant, id);
     }
 
-    /// What a node was asked may be lost. In one turn it is asked once more once, whatever it says.
-    pub(super) fn ask_once_more(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        if self.nodes.asking.again.insert(node, cx.now.instant) == Some(cx.now.instant) {
-            return;
+    /// A node begins to tell everything, so what it has answered may be lost. One that does so again and again is asked
+    /// once in a turn.
+    pub(super) fn ask_who_begins(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let before = self.nodes.asking.begun.insert(node, cx.now.instant);
+        if before != Some(cx.now.instant) {
+            self.ask_once_more(cx, node);
         }
+    }
+
+    /// What a node was asked may be lost.
+    pub(super) fn ask_once_more(&mut self, cx: &mut Context<'_>, node: NodeId) {
         let asks = self.nodes.asking.open.values().filter(|asked| asked.node == node);
         let mut asks: Vec<Ask> = asks.map(|asked| asked.ask.clone()).collect();
         asks.sort_unstable_by_key(|ask| ask.id);

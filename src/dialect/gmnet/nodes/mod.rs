@@ -103,8 +103,7 @@ impl Gmnet {
         match message {
             Message::Begin { v4, v6 } => {
                 self.hosts.begin_round(node, PublicIps { v4, v6 });
-                // What it has answered may be lost.
-                self.ask_once_more(cx, node);
+                self.ask_who_begins(cx, node);
             }
             Message::Hosts { now, all } => self.handle_hosts(cx, node, (now, all)),
             Message::Gone { all } => {
