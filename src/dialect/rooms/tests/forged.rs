@@ -286,6 +286,19 @@ fn who_comes_back_from_elsewhere_is_new_to_nobody_who_was_not_told_that_it_is_go
 }
 
 #[test]
+fn who_comes_back_is_new_to_a_host_that_has_begun_anew_meanwhile() {
+    let (mut world, host, client) = World::introduced();
+    let other = world.host(peer(30), "other");
+    world.send(client.at, format!("jr:{}", other.room).as_bytes());
+    world.pass_secs(2);
+    let anew = Place::of(peer(31), &world.ask(peer(31), &host.rc()));
+    world.prove(&anew);
+    world.pass_secs(2);
+    let sent = world.send(peer(40), client.rc().as_bytes());
+    assert_eq!(sent.to(anew.at), [format!("cj:{}:{}:40000", client.id, peer(40).ip())]);
+}
+
+#[test]
 fn a_room_that_others_have_opened_for_somebody_keeps_it_from_none_of_its_own() {
     for forged in ["rh:x:max=2:password=owl", "rh:x:max=2", "rh:x:password=owl:mesh"] {
         let mut world = World::new();
