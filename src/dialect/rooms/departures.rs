@@ -69,6 +69,11 @@ impl Departures {
         self.left.cancel(&endpoint);
     }
 
+    /// Who is at an endpoint is in a room again: if it was kicked, it has been let in since.
+    pub(super) fn forget_kick(&mut self, endpoint: SocketAddr) {
+        self.left.cancel_if(endpoint, |note| note.how == How::Kicked);
+    }
+
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         self.left.next()
     }

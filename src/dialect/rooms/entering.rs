@@ -332,6 +332,7 @@ impl Rooms {
         let now = turn.instant();
         self.table.prove(&mut turn.cx.shared.unproven, now, id, turn.via);
         turn.cx.shared.nats.prove(turn.from.ip());
+        self.departures.forget_kick(turn.from);
         self.note_proven(turn.cx, id);
         self.tell_proven(turn.cx, id);
         self.tell_left_behind(turn);

@@ -49,6 +49,21 @@ fn who_was_not_kicked_comes_back_from_the_address_of_one_who_was() {
 }
 
 #[test]
+fn who_was_let_in_again_is_not_told_that_it_was_kicked_when_its_room_ends() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    let client = world.join(peer(2), &host);
+    world.answer(host.at, &host.signed(&format!("kc:id:{}", client.id)));
+    assert_eq!(world.answer(client.at, "ka"), "er:ka:kicked");
+    world.answer(host.at, &host.signed(&format!("li:id:{}", client.id)));
+    let again = world.join(peer(2), &host);
+    world.prove(&again);
+    world.answer(host.at, &host.signed("cr"));
+    assert_eq!(world.answer(again.at, "ka"), "er:ka:noroom");
+    assert_eq!(world.answer(again.at, "lr"), "er:lr:noroom");
+}
+
+#[test]
 fn who_was_kicked_does_not_come_back_to_his_address_by_way_of_another() {
     let mut world = World::new();
     let host = world.host(peer(1), "a");
