@@ -119,10 +119,7 @@ impl Events {
             return self.names.insert(Arc::clone(&entry.game), Arc::clone(&entry.id), id);
         };
         if (other.since, other.token) < (entry.since, entry.token) {
-            if let Some(peer) = self.conns.get(id).and_then(|conn| conn.peer.as_deref()) {
-                self.nodes.hide(peer, id);
-            }
-            return;
+            return self.note_hidden(id);
         }
         let is_back = other.secret == entry.secret;
         if self.guest(holder).is_some() {
@@ -139,10 +136,14 @@ impl Events {
 
     /// Somebody else has the ID of a guest. It is in no room here any more, where one ID would be that of two.
     fn hide(&mut self, guest: ConnId, out: &mut Outbox) {
+        self.note_hidden(guest);
+        self.leave(guest, DISCONNECTED, out);
+    }
+
+    fn note_hidden(&mut self, guest: ConnId) {
         if let Some(peer) = self.conns.get(guest).and_then(|conn| conn.peer.as_deref()) {
             self.nodes.hide(peer, guest);
         }
-        self.leave(guest, DISCONNECTED, out);
     }
 
     /// A peer has this ID from now on; another guest that has it as well is hidden.

@@ -14,7 +14,7 @@ use crate::state;
 
 /// Something that is told. Peers are named by their tokens.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Message {
+pub(in crate::dialect::events) enum Message {
     /// All that there is follows.
     #[serde(rename = "b")]
     Begin,
@@ -90,25 +90,25 @@ pub(super) enum Message {
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::dialect::events) struct PeerEntry {
     #[serde(rename = "t", with = "state::wide")]
-    pub(super) token: u128,
+    pub(in crate::dialect::events) token: u128,
     #[serde(rename = "s", with = "state::wide")]
-    pub(super) secret: u128,
+    pub(in crate::dialect::events) secret: u128,
     #[serde(rename = "g")]
-    pub(super) game: Arc<str>,
+    pub(in crate::dialect::events) game: Arc<str>,
     #[serde(rename = "i")]
-    pub(super) id: Arc<str>,
+    pub(in crate::dialect::events) id: Arc<str>,
     /// Where its connection comes from.
     #[serde(rename = "a")]
-    pub(super) addr: SocketAddr,
+    pub(in crate::dialect::events) addr: SocketAddr,
     /// When it has logged in, in seconds since 1970.
     #[serde(rename = "l")]
-    pub(super) since: u64,
+    pub(in crate::dialect::events) since: u64,
     /// It is in a browser.
     #[serde(rename = "p")]
-    pub(super) is_page: bool,
+    pub(in crate::dialect::events) is_page: bool,
     /// It is in no room of the node that is told, and does not ask to be in one.
     #[serde(default, rename = "o", skip_serializing_if = "std::ops::Not::not")]
-    pub(super) is_out: bool,
+    pub(in crate::dialect::events) is_out: bool,
 }
 
 /// A room, as others are shown it.

@@ -44,7 +44,7 @@ use crate::timers::{LogThrottle, Timers};
 
 mod guests;
 mod hidden;
-mod message;
+pub(super) mod message;
 mod passed;
 mod remote_rooms;
 mod replication;

@@ -1,81 +1,49 @@
 //! What another node says, as it comes: what that of a broken one costs, and what is lost or late.
 
-use serde::Serialize;
-
 use super::*;
 use crate::cluster::NodeId;
+use crate::dialect::events::nodes::message::{Message, PeerEntry, RoomEntry};
 use crate::state;
 
-/// What a node tells.
-#[derive(Serialize)]
-enum Told {
-    #[serde(rename = "b")]
-    Begin,
-    #[serde(rename = "p")]
-    Peers { all: Vec<Entry> },
-    #[serde(rename = "e")]
-    End,
-    #[serde(rename = "r")]
-    Rooms { all: Vec<RoomEntry> },
-    #[serde(rename = "w")]
-    Write {
-        #[serde(with = "state::wide")]
-        token: u128,
-        #[serde(with = "state::bytes")]
-        object: Vec<u8>,
-    },
-    #[serde(rename = "i")]
-    In {
-        #[serde(with = "state::wide")]
-        token: u128,
-        room: Option<u64>,
-    },
-}
-
-#[derive(Serialize)]
-struct Entry {
-    #[serde(with = "state::wide")]
-    t: u128,
-    #[serde(with = "state::wide")]
-    s: u128,
-    g: &'static str,
-    i: String,
-    a: SocketAddr,
-    l: u64,
-    p: bool,
-}
-
-#[derive(Serialize)]
-struct RoomEntry {
-    g: &'static str,
-    r: u64,
-    n: &'static str,
-    m: usize,
-    l: bool,
-    w: bool,
-    x: bool,
-    #[serde(with = "state::ip")]
-    b: IpAddr,
-    p: [&'static str; 1],
-}
-
-impl RoomEntry {
-    fn of(r: u64) -> Self {
-        let b = IpAddr::from([192, 0, 2, 1]);
-        Self { g: "chess", r, n: "r", m: 8, l: false, w: false, x: false, b, p: ["host"] }
+/// A room for eight.
+fn room(number: u64) -> RoomEntry {
+    RoomEntry {
+        game: "chess".into(),
+        number,
+        name: "r".into(),
+        code: None,
+        max_players: 8,
+        is_locked: false,
+        has_password: false,
+        is_mesh: false,
+        own: None,
+        made_by: IpAddr::from([192, 0, 2, 1]),
+        players: vec!["host".into()],
+        host_at: None,
     }
 }
 
-impl Entry {
-    /// The peer with this ID, token and secret.
-    fn of(n: usize, id: impl ToString) -> Self {
-        let a = SocketAddr::from(([192, 0, 2, 1], 4000));
-        Self { t: n as u128, s: n as u128, g: "g", i: id.to_string(), a, l: 0, p: false }
+/// The peer with this ID, token and secret.
+fn peer(n: usize) -> PeerEntry {
+    PeerEntry {
+        token: n as u128,
+        secret: n as u128,
+        game: "g".into(),
+        id: n.to_string().into(),
+        addr: SocketAddr::from(([192, 0, 2, 1], 4000)),
+        since: 0,
+        is_page: false,
+        is_out: false,
     }
+}
+
+/// A node says where a peer is.
+fn is_in(token: u128, room: Option<u64>) -> Message {
+    Message::In { token, room, is_again: false }
 }
 
 impl World {
-    fn hear(&mut self, node: NodeId, all: impl IntoIterator<Item = Told>) {
+    fn hear(&mut self, node: NodeId, all: impl IntoIterator<Item = Message>) {
         for told in all {
             let bytes = state::write(&told).unwrap();
             self.act(|events, cx| events.on_node_message(cx, node, &bytes));
@@ -99,16 +67,16 @@ fn a_node_that_says_all_the_time_that_it_has_told_everything_costs_no_more_than_
     const PEERS: usize = 2000;
     let (mut world, node) = (World::new(), NodeId::of(0));
     world.act(|events, cx| events.on_node_joined(cx, node));
-    let all = (0..PEERS).map(|n| Entry::of(n, n)).collect();
-    world.hear(node, [Told::Begin, Told::Peers { all }, Told::End]);
+    let all = (0..PEERS).map(peer).collect();
+    world.hear(node, [Message::Begin, Message::Peers { all }, Message::End]);
     while world.events.next_wakeup().is_some_and(|at| at <= world.now.instant) {
         world.act(|events, cx| events.on_wakeup(cx));
     }
     assert_eq!(world.kept("events: guests"), PEERS);
-    world.hear(node, [Told::Begin]);
+    world.hear(node, [Message::Begin]);
     let (mut turns, mut most) = (0, 0);
     while world.kept("events: guests") > 0 {
-        world.hear(node, (0..100).flat_map(|_| [Told::End, Told::Begin, Told::End]));
+        world.hear(node, (0..100).flat_map(|_| [Message::End, Message::Begin, Message::End]));
         most = most.max(world.kept("events: what is to be taken away"));
         world.act(|events, cx| events.on_wakeup(cx));
         turns += 1;
@@ -122,7 +90,7 @@ fn a_node_that_says_all_the_time_that_it_has_told_everything_costs_no_more_than_
 fn asking() -> (World, NodeId, ConnId) {
     let (mut world, node) = (World::new(), NodeId::of(0));
     world.act(|events, cx| events.on_node_joined(cx, node));
-    world.hear(node, [Told::Begin, Told::Rooms { all: vec![RoomEntry::of(7)] }, Told::End]);
+    world.hear(node, [Message::Begin, Message::Rooms { all: vec![room(7)] }, Message::End]);
     let [bob] = world.peers(["bob"]);
     world.join(bob, 7);
     assert_eq!(world.heard(bob), Vec::<Value>::new(), "node 0 has to answer");
@@ -143,7 +111,7 @@ impl World {
             json!({"type": "response", "name": "join_room", "request_id": number.to_string()});
         answer[more.0] = more.1;
         let (token, object) = (self.events.token_of(id), answer.to_string().into_bytes());
-        self.hear(node, [Told::Write { token, object }]);
+        self.hear(node, [Message::Write { token, object }]);
     }
 }
 
@@ -166,7 +134,7 @@ fn who_was_let_in_and_taken_out_before_the_answer_comes_is_not_told_that_it_is_i
     world.join(bob, 7);
     world.heard(bob);
     let token = world.events.token_of(bob);
-    let told = [Some(7), None, Some(7)].map(|room| Told::In { token, room });
+    let told = [Some(7), None, Some(7)].map(|room| is_in(token, room));
     world.hear(node, told);
     world.answers(node, bob, 2, ("data", json!({})));
     let heard = world.heard(bob);
@@ -179,15 +147,15 @@ fn who_was_let_in_and_taken_out_before_the_answer_comes_is_not_told_that_it_is_i
 fn whose_join_fails_late_goes_on_with_that_at_another_node() {
     let (mut world, node, bob) = asking();
     let token = world.events.token_of(bob);
-    world.hear(node, [Some(7), None].map(|room| Told::In { token, room }));
+    world.hear(node, [Some(7), None].map(|room| is_in(token, room)));
     assert_eq!(names(&world.heard(bob)), ["room_deleted", "self_left"]);
     let other = NodeId::of(1);
     world.act(|events, cx| events.on_node_joined(cx, other));
-    world.hear(other, [Told::Begin, Told::Rooms { all: vec![RoomEntry::of(8)] }, Told::End]);
+    world.hear(other, [Message::Begin, Message::Rooms { all: vec![room(8)] }, Message::End]);
     world.join(bob, 8);
     world.answers(node, bob, 1, ("data", json!({})));
     assert_eq!(world.hears(bob)["error"]["code"], "timeout");
-    world.hear(other, [Told::In { token, room: Some(8) }]);
+    world.hear(other, [is_in(token, Some(8))]);
     world.answers(other, bob, 2, ("data", json!({"room": "8"})));
     assert_eq!(world.hears(bob)["data"]["room"], "8");
     assert_eq!(world.ask(bob, "create_room", json!({"name": "own"})), Err("in_room".into()));
@@ -203,13 +171,13 @@ fn whose_request_to_a_node_fails_as_that_is_gone_stays_in_the_room_of_another_on
             world.say(bob, leave.to_string());
         }
         let token = world.events.token_of(bob);
-        world.hear(node, [Some(7), None].map(|room| Told::In { token, room }));
+        world.hear(node, [Some(7), None].map(|room| is_in(token, room)));
         let other = NodeId::of(1);
         world.act(|events, cx| events.on_node_joined(cx, other));
-        world.hear(other, [Told::Begin, Told::Rooms { all: vec![RoomEntry::of(8)] }, Told::End]);
+        world.hear(other, [Message::Begin, Message::Rooms { all: vec![room(8)] }, Message::End]);
         world.heard(bob);
         world.join(bob, 8);
-        world.hear(other, [Told::In { token, room: Some(8) }]);
+        world.hear(other, [is_in(token, Some(8))]);
         world.answers(other, bob, 2 + u32::from(leaves), ("data", json!({"room": "8"})));
         assert_eq!(world.hears(bob)["data"]["room"], "8", "{leaves}");
         world.act(|events, cx| events.on_node_gone(cx, node));
