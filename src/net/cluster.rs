@@ -26,6 +26,8 @@ use crate::limits;
 use crate::timers::LogThrottle;
 
 mod servers;
+#[cfg(test)]
+mod tests;
 
 pub use servers::check_url;
 use servers::{Tried, Tries};
