@@ -9,7 +9,6 @@ use crate::clock::Instant;
 use crate::cluster::NodeId;
 use crate::dialect::ConnId;
 use crate::dialect::events::event::Nothing;
-use crate::dialect::events::peers::Peer;
 use crate::dialect::events::rooms::{named_room, no_such_room};
 use crate::dialect::events::routing::Route;
 use crate::dialect::events::{Context, Events, Outbox};
@@ -232,21 +231,20 @@ impl Events {
     /// Whether a node may tell a peer something of a room that it is in. What has been under way for longer is of a room
     /// that the peer does not take itself to be in; only that it has left one it may not have heard.
     fn is_for_member(&mut self, node: NodeId, id: ConnId, event: &Event<'_>) -> bool {
-        if event.name == "self_left" {
-            // Who has given a join up, and was let in and put out meanwhile, may be in another one by now.
-            let is_elsewhere = |peer: &Peer| {
-                peer.room.is_some() || peer.remote.as_ref().is_some_and(|of| of.node != node)
-            };
-            let is_in_none = !self.peer(id).is_some_and(is_elsewhere);
-            // Who was put out as it has left itself knows that.
-            let is_known = self
-                .peer(id)
-                .and_then(|peer| peer.left)
-                .is_some_and(|left| named_room(event).is_ok_and(|room| room == left));
-            self.leave_remote_room(node, id);
-            return is_in_none && !is_known;
+        if event.name != "self_left" {
+            return self.is_in_room_of(node, id);
         }
-        self.is_in_room_of(node, id)
+        let (Ok(left), Some(peer)) = (named_room(event), self.peer_mut(id)) else { return false };
+        let remote = peer.remote.as_ref().map(|remote| (remote.node, remote.room));
+        // Who has left it, or has given a join up and was put out meanwhile, may be in another room by now.
+        let is_elsewhere = peer.room.is_some()
+            || remote.is_some_and(|(of, room)| of != node || room.is_some_and(|room| room != left));
+        if is_elsewhere {
+            return false;
+        }
+        peer.remote.take_if(|remote| remote.room.is_some());
+        // Who was put out as it has left itself knows that.
+        peer.left != Some(left)
     }
 
     /// Whether a peer is in a room of this node, as far as is known.

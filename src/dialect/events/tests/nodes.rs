@@ -197,3 +197,30 @@ fn who_asks_a_node_that_is_gone_and_back_may_come_into_another_room() {
     assert_eq!(world.hears(bob)["error"]["code"], "no_such_room");
     world.ask(bob, "create_room", json!({"name": "own"})).unwrap();
 }
+
+/// Its node says so only after it was taken over, or as the message that it has left comes there late.
+#[test]
+fn who_has_come_into_another_room_of_a_node_is_not_taken_out_of_it_by_word_of_the_one_before() {
+    let (mut world, node, bob) = asking();
+    let token = world.events.token_of(bob);
+    world.hear(node, [is_in(token, Some(7))]);
+    world.answers(node, bob, 1, ("data", json!({"room": "7"})));
+    world.ask(bob, "leave_room", json!({})).unwrap();
+    world.hear(node, [Message::Rooms { all: vec![room(8)] }]);
+    world.join(bob, 8);
+    world.hear(node, [is_in(token, Some(8))]);
+    world.answers(node, bob, 2, ("data", json!({"room": "8"})));
+    world.heard(bob);
+    let tell = |name: &str, room: u64| {
+        let data = json!({"room": format!("{room:016x}"), "id": "bob", "reason": "left"});
+        let object = json!({"type": "pass", "name": name, "data": data}).to_string().into_bytes();
+        [Message::Write { token, object }]
+    };
+    world.hear(node, tell("self_left", 7));
+    assert_eq!(world.heard(bob), Vec::<Value>::new(), "it is in another one");
+    world.hear(node, tell("player_left", 8));
+    assert_eq!(names(&world.heard(bob)), ["player_left"], "and stays there");
+    world.hear(node, tell("self_left", 8));
+    assert_eq!(names(&world.heard(bob)), ["self_left"]);
+    world.ask(bob, "create_room", json!({"name": "own"})).unwrap();
+}

@@ -75,8 +75,12 @@ impl Cast {
         let Some(peer) = self.peers.get_mut(n) else { return Ok(()) };
         // What has waited for it follows the answer that it is back, which has all of that already.
         let is_back = has_missed || peer.since == Some(stage.now);
-        // What it has asked for itself is answered first.
+        // What it has asked for itself is answered first. Who has come into another room by then would take itself to be
+        // in none.
         if name == "self_left" && data["room"].as_str() == peer.left.as_deref() {
+            if peer.room.is_some() && !is_back {
+                return Err("it has come into another room since".into());
+            }
             peer.left = None;
             if data["reason"] == "room_deleted" {
                 self.note_ended(data["room"].as_str().unwrap_or_default());
