@@ -73,6 +73,7 @@ impl Events {
             (&game, wanted),
             password.as_ref().map(|Password(word)| &**word),
         )?;
+        self.make_place(cx, id, (&game, wanted))?;
         self.enter(cx, id, event, (&game, wanted), wish);
         Ok(())
     }
@@ -141,9 +142,6 @@ impl Events {
         }
         if room.access.is_locked {
             return Err(Fault::new("locked", "the room is locked"));
-        }
-        if room.access.is_full(room.members.len()) {
-            return Err(Fault::new("full", "the room is full"));
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::lobby::guesses::Guesses;
 use crate::prefixes::Counts;
 use crate::refusals::Reason;
 
+mod crowding;
 mod introducing;
 mod joining;
 mod leaving;

@@ -114,6 +114,33 @@ fn a_locked_room_lets_nobody_new_in() {
     assert_eq!(world.ask(back, "login", data).unwrap()["room"], made["room"]);
 }
 
+/// As long as its host has not said how many may come: in a game for four a school may have all places.
+#[test]
+fn a_room_that_is_full_of_one_address_has_a_place_for_others() {
+    let mut world = World::new();
+    let (host, made) = room(&mut world, json!({}));
+    let crowd: Vec<ConnId> = (1..64).map(|n| from(&mut world, 1, &format!("p{n}"))).collect();
+    for id in &crowd {
+        world.wait(Duration::from_millis(100));
+        world.ask(*id, "join_room", made.clone()).unwrap();
+    }
+    let late = from(&mut world, 1, "late");
+    assert_eq!(world.ask(late, "join_room", made.clone()), refused("full"), "it has enough");
+    let bob = from(&mut world, 2, "bob");
+    crowd.iter().chain([&host]).for_each(|id| _ = world.heard(*id));
+    let joined = world.ask(bob, "join_room", made.clone()).unwrap();
+    assert_eq!(joined["players"].as_array().unwrap().len(), 64);
+    let data = json!({"room": made["room"], "id": "p63", "reason": "gave_way"});
+    assert_eq!(world.hears(crowd[62])["data"], data, "who came last");
+    let told = world.heard(host);
+    assert_eq!(names(&told), ["player_left", "player_joined"]);
+    assert_eq!((&told[0]["data"], &told[1]["data"]["id"]), (&data, &json!("bob")));
+    assert_eq!(world.ask(crowd[62], "join_room", made.clone()), refused("full"));
+    world.ask(host, "update_room", json!({"max_players": 63})).unwrap();
+    let ann = from(&mut world, 3, "ann");
+    assert_eq!(world.ask(ann, "join_room", made), refused("full"), "these are a game's places");
+}
+
 #[test]
 fn a_host_may_change_how_many_there_may_be() {
     let mut world = World::new();
