@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::text::clean_into;
+use super::text::{clean_into, keep_into};
 use crate::limits;
 
 /// The commands of GMnet over TCP that do something.
@@ -54,7 +54,7 @@ impl Verb {
     }
 }
 
-/// A whole command with the lines that belong to it, cleaned.
+/// A whole command with the lines that belong to it, cleaned; what [`Verb::Connect`] asks for is as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
     /// What is to be done.
@@ -135,8 +135,11 @@ impl Partial {
     }
 
     fn push(&mut self, line: &[u8]) -> Result<(), BadStream> {
-        let Self(Command { text, ends, .. }) = self;
-        clean_into(line, text);
+        let Self(Command { verb, text, ends }) = self;
+        match verb {
+            Verb::Connect => keep_into(line, text),
+            _ => clean_into(line, text),
+        }
         if text.len() > limits::COMMAND {
             return Err(BadStream::CommandTooLong);
         }

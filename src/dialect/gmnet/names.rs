@@ -1,5 +1,5 @@
 //! How the log calls things. Nothing that a peer sends is written as it came: texts have been
-//! cleaned of control characters when they were read, and are made short here.
+//! cleaned of control characters when they were read, or are here, and are made short here.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +13,7 @@ use crate::diagnostics::closed;
 use crate::dialect::{Context, Name};
 use crate::introductions::journal::{Names, Shown};
 use crate::introductions::unmet::{self, Asked, Cause};
+use crate::lobby::names::clean;
 use crate::refusals::Reason;
 
 /// Why a host is gone.
@@ -128,9 +129,10 @@ impl Gmnet {
     /// A client asks for a host by something that is no address.
     pub(super) fn note_no_address(&mut self, cx: &mut Context<'_>, client: IpAddr, text: &str) {
         let (level, at) = (self.lines.level(cx.now, client, true), SocketAddr::new(client, 0));
-        let (names, about) = (Names::new("", text), unmet::about(text));
+        let text = clean(text);
+        let (names, about) = (Names::new("", &text), unmet::about(&text));
         let asked = Asked { names, about, ..asked(at, None, Cause::NoAddress) };
-        let text = Short(text);
+        let text = Short(&text);
         let line = format_args!("{client} asked for a host at \"{text}\", which is no IP address");
         cx.not_introduced(level, asked, line);
     }
@@ -255,6 +257,7 @@ impl Gmnet {
         request: &Request,
         text: &str,
     ) {
+        let text = clean(text);
         let (at, text) = (SocketAddr::new(request.client, 0), Short(text.trim()));
         let whom = SocketAddr::new(request.host, request.port.unwrap_or_default());
         let client = request.client;

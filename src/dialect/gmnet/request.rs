@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::slot::HostKey;
 use crate::dialect::ConnId;
 use crate::limits;
+use crate::lobby::names::clean;
 
 /// What a client wants.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -41,11 +42,12 @@ pub(super) enum Outcome {
 
 /// The host a client asks for: an address, or one of several at an address by its UDP port. As
 /// strict as the old server, which compared texts: no names, no leading zeros. But white space
-/// around it, which people paste with it, means nothing.
+/// around it and what nobody sees, which people paste with it, means nothing.
 pub(super) fn parse_target(text: &str) -> Option<(IpAddr, Option<u16>)> {
     if text.len() > limits::TARGET {
         return None;
     }
+    let text = clean(text);
     let text = text.trim();
     if let Ok(addr) = text.parse::<IpAddr>() {
         return Some((addr.to_canonical(), None));

@@ -8,6 +8,15 @@ use crate::lobby::names::keeps;
 
 /// Decodes one line and appends it, cleaned, to `text`.
 pub fn clean_into(line: &[u8], text: &mut String) {
+    decode_into(line, text, keeps);
+}
+
+/// Decodes one line and appends it to `text` as it is, but for its NULs: whoever wrote it gets it back and compares.
+pub fn keep_into(line: &[u8], text: &mut String) {
+    decode_into(line, text, |c| c != '\0');
+}
+
+fn decode_into(line: &[u8], text: &mut String, keeps: impl Fn(char) -> bool + Copy) {
     // Nearly every line is printable ASCII between NULs.
     let line = trim_nuls(line);
     if line.is_empty() {
