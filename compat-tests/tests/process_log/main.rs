@@ -264,6 +264,18 @@ fn refusals_and_departures_are_told_in_every_dialect() {
     let _host = say(&long);
     master.wait_for_log("closed: it sent a command of more than 65535 bytes");
     let login = br#"{"type":"request","name":"login","data":{"id":"alice"},"request_id":1}"#;
+    let mut large = b"reg2\n1.2.4\ngame\n".to_vec();
+    large.extend((0..7).flat_map(|_| [&[b'x'; 9000][..], b"\n"].concat()));
+    let _host = say(&large);
+    master.wait_for_log("WARN  the lobby leaves out data");
+    let join = br#"{"type":"request","name":"join_room","data":{"room":"0123456789abcdef"},"request_id":2}"#;
+    let _late = say(&[
+        &br#"{"type":"request","name":"login","data":{"id":"bob"},"request_id":1}"#[..],
+        join,
+    ]
+    .concat());
+    master.wait_for_log("INFO  \"bob\" (127.");
+    master.wait_for_log("was not let into room 0123456789abcdef: there is no such room");
     let _broken = say(&[&login[..], b"{no json}"].concat());
     master.wait_for_log("INFO  127.");
     master.wait_for_log(" (events) closed: ");

@@ -102,7 +102,13 @@ impl Events {
                 self.end(other, cx.out);
             }
             Begun::No => {
-                debug!("{addr} closed: too many handshakes are under way");
+                if self.lines.says(cx.now, addr.ip()) {
+                    info!(
+                        dialect = "events", event = "closed", address:% = addr,
+                        reason = Reason::Tls.name();
+                        "{addr} closed: too many TLS handshakes are under way"
+                    );
+                }
                 cx.refused(Name::Events, Reason::Tls, addr.ip());
                 return self.end(id, cx.out);
             }

@@ -2,8 +2,6 @@
 
 use std::net::SocketAddr;
 
-use log::Level;
-
 use super::message::{Reason, Wanted};
 use super::options::Options;
 use super::{Id, Named, Rooms, Turn};
@@ -16,7 +14,7 @@ impl Rooms {
     /// Somebody who wanted to join is refused. Who has found no room at all by `qj` (`None`) makes one
     /// himself.
     pub(super) fn note_unmet(
-        &self,
+        &mut self,
         turn: &mut Turn<'_, '_>,
         wanted: Option<Wanted>,
         options: &Options,
@@ -31,6 +29,11 @@ impl Rooms {
             Reason::Family => Cause::Family,
             Reason::Busy | Reason::Limit => Cause::Bound,
             Reason::NoRoom | Reason::NotHost | Reason::BadRequest => return,
+        };
+        // That two cannot meet has a line of its own, below.
+        let level = match reason {
+            Reason::Family => None,
+            _ => self.lines.level(turn.cx.now, turn.from.ip(), turn.is_signed),
         };
         let id = match wanted {
             Some(Wanted::Id(id)) => Some(id),
@@ -62,14 +65,12 @@ impl Rooms {
         };
         let client = turn.from;
         if let (Reason::Family, Some(host)) = (reason, host) {
-            // That has a line of its own.
             let why = format_args!(
                 "{client} and {host} cannot meet in a room, one has IPv4 and the other IPv6"
             );
             return turn.cx.not_introduced(None, asked, why);
         }
         let why = self.why(turn, id, options, reason);
-        let level = Some(Level::Debug);
         match (room, wanted) {
             (Some(room), _) => {
                 let (named, of) = (Named(&room.name), Of(host));
@@ -94,7 +95,7 @@ impl Rooms {
     /// Somebody shows the key with which he was offered a place in a room, and does not get it: what he took
     /// for the password was not looked at before.
     pub(super) fn note_not_taken(
-        &self,
+        &mut self,
         turn: &mut Turn<'_, '_>,
         offered: Option<(Id, Option<String>)>,
         reason: Reason,

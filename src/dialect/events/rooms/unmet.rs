@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 
-use log::{Level, warn};
+use log::warn;
 
 use super::own::mark_of_peer;
 use super::{Context, Events, number};
@@ -44,6 +44,8 @@ impl Events {
         if let (Cause::Family, Some(host)) = (cause, host) {
             return self.note_families(cx, (host, id));
         }
+        let at = self.conns.get(id).map(|conn| conn.addr);
+        let level = at.and_then(|at| self.lines.level(cx.now, at.ip(), true));
         let (Some(client), Some(peer)) = (self.place_of(id), self.peer(id)) else { return };
         let host = host.and_then(|host| self.place_of(host));
         let name = room.map_or("", |room| &room.name);
@@ -76,7 +78,7 @@ impl Events {
         };
         let (own, wanted) = (Quoted(&peer.id), Wanted(number, name, &said));
         let why = format_args!("{own} ({client}) was not let into {wanted}: {why}");
-        cx.not_introduced(Some(Level::Debug), asked, why);
+        cx.not_introduced(level, asked, why);
     }
 
     /// Two cannot be introduced, as they have addresses of different families.
