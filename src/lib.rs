@@ -77,3 +77,9 @@ mod state;
 pub mod timers;
 pub mod truncation;
 pub mod unproven;
+
+/// As all other tests have it.
+#[cfg(test)]
+#[allow(dead_code, unreachable_pub, reason = "what sums up is for the last of all tests")]
+#[path = "../compat-tests/src/skipped.rs"]
+mod skipped;

@@ -65,7 +65,7 @@ fn an_alternate_address_that_no_other_socket_has_gets_its_own() {
     let [main, alternate] = [2, 3].map(|n| IpAddr::from([127, 0, 0, n]));
     let everywhere = IpAddr::from(std::net::Ipv6Addr::UNSPECIFIED);
     let Ok(main) = bind(&[everywhere, main], 0, limits::GHOST) else {
-        return eprintln!("skipped: this machine has no IPv6");
+        return crate::skipped::note("this machine has no IPv6");
     };
     let all = alternates(&main, Some(0), Some(alternate), None);
     let there = SocketAddr::new(alternate, main[0].addr.port());
@@ -77,7 +77,7 @@ fn an_alternate_address_that_no_other_socket_has_gets_its_own() {
 fn the_window_at_all_addresses_is_at_those_of_both_families() {
     let at = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0));
     let Ok((at, _held)) = window(at, None) else {
-        return eprintln!("skipped: this machine has no IPv6");
+        return crate::skipped::note("this machine has no IPv6");
     };
     std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, at.port())).unwrap();
 }
