@@ -7,6 +7,7 @@ use std::io::{Read as _, Write as _, copy};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use compat_tests::folder::Folder;
 use compat_tests::master::{Master, loopback};
@@ -413,6 +414,35 @@ fn blocked_udp_is_one_fault() {
     let said = probe(behind, &[&QUICK[..], &["--game", "Chess"]].concat());
     said.exits_with(1);
     said.words("FAILS", &["UDP and connect"]);
+}
+
+/// It asks again until its wait is over; each time is a connection.
+#[test]
+fn a_list_without_the_host_is_asked_for_a_few_times_a_second() {
+    let (_master, addr) = at_one_address(&[]);
+    let empty = Master::start(&[]);
+    let empty = empty.addr();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let Firewall { addr: before } = Firewall::before(addr, false, true);
+    let listener = TcpListener::bind(before).expect("the same port");
+    let count = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let count = Arc::clone(&count);
+            std::thread::spawn(move || {
+                let mut begin = [0; 6];
+                let asks = client.peek(&mut begin).is_ok_and(|_| begin == *b"lobby2");
+                count.fetch_add(usize::from(asks), Ordering::Relaxed);
+                pipe(client, if asks { empty } else { addr });
+            });
+        }
+    });
+    let said = probe(before, &["--wait", "1"]);
+    said.exits_with(1);
+    said.words("FAILS", &["reg2"]);
+    // Three tries of a second each, five times a second, and the check of the list itself.
+    let asked = asked.load(Ordering::Relaxed);
+    assert!((4..40).contains(&asked), "{asked}");
 }
 
 #[test]
