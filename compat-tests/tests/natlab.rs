@@ -63,6 +63,29 @@ fn ports_that_count_are_foreseen() {
     ]);
 }
 
+/// The packet that shows a player's port comes a round trip before his connection, so it may be that of the one who came
+/// before him. On loopback there is no round trip.
+#[test]
+fn players_behind_one_router_far_away_each_get_through() {
+    const PLAYERS: usize = 15;
+    let players: Vec<String> = std::iter::once("client".to_owned())
+        .chain((2..=PLAYERS).map(|n| format!("client.{n}")))
+        .map(|name| format!("{name}: {}", punch(&format!("{JOIN} --timeout 2"))))
+        .collect();
+    for delay in [25, 75, 150] {
+        let site = format!("client=port-restricted:hosts={PLAYERS},delay={delay}");
+        let (server, host) = (server(""), punch(HOST));
+        let (server, host) = (format!("server: {server}"), format!("host: {host}"));
+        let mut arguments = vec!["run", "--time-limit", "60", "--site", "host=port-restricted"];
+        arguments.extend(["--site", &site, "--service", &server, "--ready", "server: udp/6510"]);
+        arguments.extend(["--service", &host, "--ready", "host: output ^registered"]);
+        for player in &players {
+            arguments.extend(["--exec", player, "--pause", "0.2"]);
+        }
+        succeeds(&arguments);
+    }
+}
+
 /// Nobody can foresee the port of such a host. It knocks first, and the client answers.
 #[test]
 fn who_is_easy_to_reach_answers_a_symmetric_host() {
