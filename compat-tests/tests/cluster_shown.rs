@@ -5,13 +5,16 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use compat_tests::browser::{browser, inside, rows, run};
 use compat_tests::company::start_with_window;
 use compat_tests::events::EventClient;
+use compat_tests::folder::Folder;
 use compat_tests::gmnet::{Host, HostConfig};
 use compat_tests::http::get;
 use compat_tests::master::{Master, loopback};
 use compat_tests::nats_server::NatsServers;
 use compat_tests::rooms::Player;
+use compat_tests::skipped;
 use serde_json::{Value, json};
 
 const WAIT: Duration = Duration::from_secs(20);
@@ -123,6 +126,34 @@ fn each_node_shows_what_all_have_and_who_is_gone() {
     nats.run(0);
     wait_until("all again", WAIT, || shown(window) == ["b", "c"]);
     assert_eq!((&cluster(window)["connected"], warnings()), (&json!(true), json!([])));
+}
+
+#[test]
+fn the_page_of_each_node_shows_all_nodes() {
+    let Some(browser) = browser() else { return skipped::note("there is no chromium") };
+    let Some(nats) = NatsServers::start(1) else { return };
+    let nodes: Vec<(Master, SocketAddr)> = (0..2).map(|n| node(&nats, n)).collect();
+    let config = HostConfig::new(nodes[0].0.addr()).on(loopback());
+    let _host = Host::registered(config.with_data(&["Pong", "one"]), WAIT).expect("a host");
+    let folder = Folder::new();
+    for (n, (_, window)) in nodes.iter().enumerate() {
+        wait_until("the other", WAIT, || census(*window, "a", "gmnet") == Some((1, 0)));
+        wait_until("itself", WAIT, || shown(*window) == ["a", "b"]);
+        let url = format!("http://{window}/");
+        let (page, _) = run(browser, &folder, &["--dump-dom"], &url);
+        assert!(inside(&page, "nodes-state", "</p>").ends_with(">1 other node is there"), "{page}");
+        let all = rows(&page, "nodes");
+        assert_eq!(all.len(), 2, "{all:#?}");
+        // Its own is the first.
+        for (row, m) in all.iter().zip([n, 1 - n]) {
+            let own = if m == n { "<small>this one</small>" } else { "" };
+            assert_eq!(row[0], format!("{}{own}", NAMES[m]), "{all:#?}");
+            let gmnet = if m == 0 { ">gmnet 1, 0<" } else { ">gmnet 0, 0<" };
+            assert!(row[5].contains(gmnet), "{all:#?}");
+            let relayed = if m == 1 { "0 of 4096" } else { "no relay" };
+            assert_eq!(row[6], relayed, "{all:#?}");
+        }
+    }
 }
 
 /// Both are told, and no more of it when one is gone.
