@@ -224,10 +224,7 @@ fn of_players_behind_one_address_each_is_told_with_its_own_port() {
     for round_trip in [10, 50, 150, 300] {
         for (rate, least) in [(1.0, 0.99), (5.0, 0.99), (20.0, 0.98)] {
             let told = many(round_trip, rate, 0);
-            assert!(
-                std::env::var("WHY").is_ok() || told.right() >= least,
-                "{round_trip} ms, {rate}: {told:?}"
-            );
+            assert!(told.right() >= least, "{round_trip} ms, {rate}: {told:?}");
             assert!(told.ports <= 2 * told.joins, "{round_trip} ms, {rate}: {told:?}");
         }
     }
@@ -238,10 +235,7 @@ fn forged_packets_seldom_hide_the_right_port() {
     for round_trip in [50, 150, 300] {
         for (forged, least) in [(20, 0.98), (40, 0.98), (200, 0.6)] {
             let told = many(round_trip, 0.5, forged);
-            assert!(
-                std::env::var("WHY").is_ok() || told.right() >= least,
-                "{round_trip} ms, {forged}: {told:?}"
-            );
+            assert!(told.right() >= least, "{round_trip} ms, {forged}: {told:?}");
         }
     }
 }
