@@ -92,7 +92,7 @@ fn with_nothing_but_hosts_a_new_connection_is_refused_at_once() {
     for _ in 0..3 {
         let begun = Instant::now();
         assert!(is_closed(&raw::connect(master.addr(), loopback())));
-        assert!(begun.elapsed() < WAIT / 2, "a game must not wait for nothing");
+        assert!(begun.elapsed() < WAIT / 2, "a game must not wait in vain");
     }
     hosts.iter_mut().for_each(|host| host.confirm(WAIT).expect("still registered"));
 }

@@ -251,7 +251,7 @@ impl Events {
     }
 
     /// Goes on with those who have sent faster than they may, if they may send now: what waits is read again to find
-    /// out what it is, so that is not done for nothing.
+    /// out what it is, so that is not done without need.
     fn go_on_with_throttled(&mut self, cx: &mut Context<'_>) {
         self.work_queue.begin(cx.now.instant);
         while !self.work_queue.is_spent()

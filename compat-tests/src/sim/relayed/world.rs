@@ -25,7 +25,7 @@ use super::promises::{Kept, Promise, broken};
 /// Nothing needs longer when everybody has left: what is known of failures is forgotten last.
 const DRAINS: Duration = Duration::from_secs(400);
 
-/// More things happen only if one of the halves wakes up for nothing, again and again.
+/// More things happen only if one of the halves wakes up without cause, again and again.
 const MOST_STEPS: u64 = 1_000_000;
 
 #[derive(Debug)]
@@ -150,7 +150,7 @@ impl World {
             self.given.passes(self.in_month())?;
             self.summary.steps += 1;
             if self.summary.steps > MOST_STEPS {
-                return broken(Promise::Ends, "it wakes up for nothing, again and again".into());
+                return broken(Promise::Ends, "it wakes up without cause, again and again".into());
             }
             if by_server == Some(at) {
                 self.server.on_wakeup(self.now(), &mut self.out);

@@ -135,7 +135,7 @@ pub enum Broken {
     Notice(String),
     /// A live host was not listed, or the list did not come.
     Lobby(String),
-    /// The server wakes up for nothing, again and again.
+    /// The server wakes up without cause, again and again.
     Spins,
 }
 
@@ -146,7 +146,7 @@ impl fmt::Display for Broken {
             Self::Answer(what) => write!(f, "answer: {what}"),
             Self::Notice(what) => write!(f, "notice: {what}"),
             Self::Lobby(what) => write!(f, "lobby: {what}"),
-            Self::Spins => write!(f, "it wakes up for nothing, again and again"),
+            Self::Spins => write!(f, "it wakes up without cause, again and again"),
         }
     }
 }

@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(ports.claim_connect(two, ADDR, (one, one), true), only(1000));
         assert_eq!(ports.claim_connect(two, ADDR, (two, two), true), only(2000));
         assert_eq!(ports.claim_connect(two, ADDR, (two, two), false), Likely::default());
-        assert_eq!((ports.count, ports.by_addr.len()), (0, 0), "nothing is kept for nothing");
+        assert_eq!((ports.count, ports.by_addr.len()), (0, 0), "nothing is kept without need");
         ports.learn_connect(two, ADDR, 1000);
         assert_eq!(
             ports.claim_connect(two, ADDR, (two, two), true),
