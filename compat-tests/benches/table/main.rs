@@ -93,7 +93,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     let report = Report::default();
     let mut bench = Bench { punchd, full: options.full, crowd, rounds, report };
-    let groups: [(&str, Group); 18] = [
+    let groups: [(&str, Group); 19] = [
         ("introductions", introductions::introductions),
         ("latency", introductions::latency),
         ("lobby", lobby::lobby),
@@ -104,6 +104,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         ("start", rest::start),
         ("rooms", others::rooms),
         ("events", others::events),
+        ("events with TLS", others::encrypted),
         ("relay packets", relay::packets),
         ("relay memory", relay::memory),
         ("relay beside", relay::introductions),

@@ -1,6 +1,8 @@
 //! The dialects beside GMnet: what it costs to join a room and to pass an event on, and the memory
 //! of who is in a room.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use compat_tests::bench::Failure;
@@ -9,6 +11,8 @@ use compat_tests::bench::pairs::Pairs;
 use compat_tests::bench::players::Server;
 use compat_tests::bench::process::Process;
 use compat_tests::bench::stats::Rounds;
+use compat_tests::events::{EventClient, Tls};
+use compat_tests::folder::Folder;
 
 use crate::report::Reach;
 use crate::{Bench, sides};
@@ -89,5 +93,46 @@ pub(crate) fn events(bench: &mut Bench) -> Result<(), Failure> {
         let name = format!("{name}, pairs: {pairs}");
         compare(bench, &name, 0.7, &rounds);
     }
+    Ok(())
+}
+
+/// Peers of events with TLS: what a login costs, the handshake included, and what each takes that is there. Nobody comes
+/// back with what he knows of an earlier connection.
+pub(crate) fn encrypted(bench: &mut Bench) -> Result<(), Failure> {
+    const PEERS: usize = 1000;
+    let wrong = |error: &dyn std::fmt::Display| Failure::Wrong(error.to_string());
+    let folder = Folder::new();
+    let [cert, key] = ["certificate", "key"].map(|name| folder.file(name));
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
+    let made = made.map_err(|error| wrong(&error))?;
+    fs::write(&cert, made.cert.pem()).map_err(Failure::system("write a certificate"))?;
+    let pem = made.signing_key.serialize_pem();
+    fs::write(&key, pem).map_err(Failure::system("write a key"))?;
+    let options = ["--tls-cert", &cert, "--tls-key", &key, "--max-per-address", "2000"];
+    let server = bench.punchd(&options)?;
+    let enter = |n: usize| {
+        let tls = Tls::trusting(Path::new(&cert), "127.0.0.1").map_err(|error| wrong(&error))?;
+        let client = EventClient::connect(server.addr(), Some(&tls));
+        let mut client = client.map_err(|error| wrong(&error))?;
+        client.login(&format!("peer {n}"), "game").map_err(|error| wrong(&error))?;
+        Ok::<_, Failure>(client)
+    };
+    let first = enter(PEERS)?;
+    let (mut cpu, mut memory) = (Rounds::default(), Rounds::default());
+    for round in 0..=bench.rounds {
+        let (before, used) = (server.memory()?, server.cpu_at_rest()?);
+        let peers: Vec<EventClient> = (0..PEERS).map(enter).collect::<Result<_, _>>()?;
+        let each = (server.cpu_at_rest()? - used).as_secs_f64() * 1e6 / PEERS as f64;
+        match round {
+            // Later ones get what earlier ones had.
+            0 => memory.add((server.memory()? - before) as f64 / PEERS as f64),
+            _ => cpu.add(each),
+        }
+        drop(peers);
+    }
+    drop(first);
+    let report = &mut bench.report;
+    report.tell("events with TLS: CPU of a login", Reach::Any, "us", &cpu);
+    report.tell("events with TLS: memory of a peer", Reach::AtMost(5000.0), "bytes", &memory);
     Ok(())
 }
