@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use log::info;
 
-use super::peers::Introduce;
+use super::introducing::Introduce;
 use super::rooms::Member;
 use super::{Context, Events};
 use crate::dialect::{ConnId, Name};

@@ -51,6 +51,7 @@ mod lookups;
 mod names;
 mod nodes;
 mod notices;
+mod notifying;
 mod port_notice;
 mod port_probes;
 pub mod ports;

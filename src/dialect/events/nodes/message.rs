@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dialect::events::peers::Local;
+use crate::dialect::events::endpoints::Local;
 use crate::dialect::events::rooms::own::Own;
 use crate::limits;
 use crate::lobby::code::Code;
