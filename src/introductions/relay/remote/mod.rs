@@ -15,7 +15,7 @@
 //!   nothing behind. A session for which the answer may be lost is among them, so that it is the answer again.
 //! * Another process of a node goes on with all of it ([`handover`]).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
@@ -101,7 +101,7 @@ pub struct RemoteRelays {
     /// Sessions here that other nodes have asked for, and by which number.
     served: Map<SessionId, (NodeId, u64)>,
     #[serde(skip)]
-    asked: Map<(NodeId, u64), SessionId>,
+    asked: BTreeMap<(NodeId, u64), SessionId>,
     /// What must not be lost of them is said again on a new link.
     #[serde(skip)]
     posts: Vec<(NodeId, Message)>,
@@ -153,7 +153,7 @@ impl Default for RemoteRelays {
             given: Timers::new(limits::AGE + limits::IDLE),
             rates: Rates::new(bounds::RELAY_ASKS, bounds::RELAY_ASKS_SECONDS),
             served: Map::default(),
-            asked: Map::default(),
+            asked: BTreeMap::new(),
             posts: Vec::new(),
             news: VecDeque::new(),
             ended: Vec::new(),

@@ -22,8 +22,7 @@ impl Sessions {
         let all = given.into_iter().chain(open.iter().copied()).collect();
         self.elsewhere.posts.push((node, Message::Have { all }));
         self.elsewhere.ask_again(node, &open);
-        let mut served: Vec<(u64, SessionId)> = self.served_for(node);
-        served.sort_unstable();
+        let served = self.served_for(node);
         let all = served.iter().map(|(number, _)| *number).collect();
         self.elsewhere.posts.push((node, Message::Serve { all }));
         for (id, session) in served {
@@ -142,8 +141,8 @@ impl Sessions {
     }
 
     fn served_for(&self, node: NodeId) -> Vec<(u64, SessionId)> {
-        let all = self.elsewhere.asked.iter();
-        all.filter(|((of, _), _)| *of == node).map(|((_, id), session)| (*id, *session)).collect()
+        let all = self.elsewhere.asked.range((node, 0)..=(node, u64::MAX));
+        all.map(|((_, id), session)| (*id, *session)).collect()
     }
 
     /// Nobody wants to hear of a session any more. It ends if it carries nothing.
