@@ -1,16 +1,32 @@
 //! Servers of NATS for nodes of a cluster: the program `nats-server` from PATH, or the one that `NATS_SERVER_BIN`
 //! names. Without it tests note that they are skipped.
 
+mod line;
+
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use self::line::Line;
 
 /// How long a server may take until it answers.
 const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// Where servers that have lines say that they are: nobody is there, as they would tell each other of ways around the
+/// lines.
+const NOWHERE: &str = "127.0.0.1:1";
+
+/// How long a server takes until it notices that a line is cut.
+#[derive(Clone, Copy, Debug)]
+pub enum Notices {
+    /// About two seconds: then it gives the connection up, and looks for the other server.
+    Soon,
+    /// Minutes, as it is left to itself: a shorter cut is but a pause, after which all that was said arrives.
+    Late,
+}
 
 /// Several servers that are one.
 #[derive(Debug)]
@@ -18,9 +34,9 @@ pub struct NatsServers {
     program: OsString,
     ports: Vec<[u16; 2]>,
     children: Vec<Option<Child>>,
-    /// How long a message between two servers takes.
-    distance: Duration,
-    /// The file that says how long messages may be, if they may not be as long as usual.
+    /// What lies between these two, if anything does.
+    lines: Vec<(usize, usize, Line)>,
+    /// The file that says what is not as usual.
     config: Option<PathBuf>,
 }
 
@@ -32,54 +48,22 @@ fn program() -> Option<OsString> {
     version.status().is_ok_and(|status| status.success()).then_some(program)
 }
 
-/// Ports that nobody has now.
-#[expect(clippy::expect_used, reason = "a fixture fails its test")]
+/// Ports for one server. The system gives those from 32768 on to anybody, and a server that has none while another test's
+/// is at that port would not be missed: nodes of two tests would be one cluster.
 fn free_ports() -> [u16; 2] {
-    let listeners =
-        [0, 1].map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("its address").port())
+    const FIRST: u32 = 18_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(0x9E37);
+    let free = std::iter::repeat_with(|| {
+        let n = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        (FIRST + n % (32_000 - FIRST)) as u16
+    });
+    let mut free = free.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    [(); 2].map(|()| free.next().unwrap_or_default())
 }
 
 fn route_at(port: u16) -> String {
     format!("nats://127.0.0.1:{port}")
-}
-
-/// Connects whoever comes to the returned port with this one. What is sent takes so long in each direction.
-fn long_line(to: u16, distance: Duration) -> io::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let port = listener.local_addr()?.port();
-    std::thread::spawn(move || {
-        while let Ok((one, _)) = listener.accept() {
-            let Ok(other) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)) else { continue };
-            let (Ok(back), Ok(forth)) = (one.try_clone(), other.try_clone()) else { continue };
-            carry(one, other, distance);
-            carry(forth, back, distance);
-        }
-    });
-    Ok(port)
-}
-
-/// Carries what one sends to the other, which gets it so much later.
-fn carry(mut from: TcpStream, mut to: TcpStream, distance: Duration) {
-    let (sender, receiver) = mpsc::channel::<(Instant, Vec<u8>)>();
-    std::thread::spawn(move || {
-        let mut bytes = [0; 1 << 16];
-        while let Ok(count @ 1..) = from.read(&mut bytes) {
-            let piece = bytes.get(..count).unwrap_or_default().to_vec();
-            if sender.send((Instant::now() + distance, piece)).is_err() {
-                break;
-            }
-        }
-    });
-    std::thread::spawn(move || {
-        while let Ok((due, piece)) = receiver.recv() {
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            if to.write_all(&piece).is_err() {
-                break;
-            }
-        }
-        let _ = to.shutdown(Shutdown::Both);
-    });
 }
 
 impl NatsServers {
@@ -97,29 +81,46 @@ impl NatsServers {
         };
         let ports = (0..count).map(|_| free_ports()).collect();
         let children = (0..count).map(|_| None).collect();
-        Some(Self { program, ports, children, distance: Duration::ZERO, config: None })
+        Some(Self { program, ports, children, lines: Vec::new(), config: None })
     }
 
     /// Two of them that run, between which a message takes so long.
     #[must_use]
     pub fn two_apart(distance: Duration) -> Option<Self> {
         let mut servers = Self::places(2)?;
-        servers.distance = distance;
+        servers.lines = vec![(0, 1, Line::new(distance))];
         (0..2).for_each(|n| servers.run(n));
+        Some(servers)
+    }
+
+    /// So many that run, and can be cut off from each other.
+    #[must_use]
+    pub fn on_lines(count: usize, notices: Notices) -> Option<Self> {
+        let mut servers = Self::places(count)?;
+        let pairs = (0..count).flat_map(|one| (one + 1..count).map(move |other| (one, other)));
+        servers.lines = pairs.map(|(one, other)| (one, other, Line::default())).collect();
+        if let Notices::Soon = notices {
+            servers.configure("ping_interval: \"500ms\"\nping_max: 2\n");
+        }
+        (0..count).for_each(|n| servers.run(n));
         Some(servers)
     }
 
     /// One that runs, and takes no messages of more bytes than this.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "a fixture fails its test")]
     pub fn with_max_payload(bytes: usize) -> Option<Self> {
         let mut servers = Self::places(1)?;
-        let [port, _] = servers.ports.first().copied().unwrap_or_default();
-        let file = std::env::temp_dir().join(format!("punchd-nats-{port}.conf"));
-        std::fs::write(&file, format!("max_payload: {bytes}\n")).expect("writing");
-        servers.config = Some(file);
+        servers.configure(&format!("max_payload: {bytes}\n"));
         servers.run(0);
         Some(servers)
+    }
+
+    #[expect(clippy::expect_used, reason = "a fixture fails its test")]
+    fn configure(&mut self, text: &str) {
+        let [port, _] = self.ports.first().copied().unwrap_or_default();
+        let file = std::env::temp_dir().join(format!("punchd-nats-{port}.conf"));
+        std::fs::write(&file, text).expect("writing");
+        self.config = Some(file);
     }
 
     /// The same as [`Self::places`], with all of them started.
@@ -137,21 +138,16 @@ impl NatsServers {
     #[expect(clippy::expect_used, reason = "a fixture fails its test")]
     pub fn run(&mut self, n: usize) {
         let [port, route] = self.ports.get(n).copied().expect("one of them");
-        let routes: Vec<String> = match self.distance {
-            Duration::ZERO => self.ports.iter().map(|[_, route]| route_at(*route)).collect(),
-            // The first one calls the other, over a line that takes its time; it has to be told of one route at least.
-            distance => {
-                let other = self.ports.get(1 - n).map_or(0, |[_, route]| *route);
-                let line = (n == 0).then(|| long_line(other, distance).expect("a line"));
-                vec![route_at(line.unwrap_or(route))]
-            }
-        };
         let mut command = Command::new(&self.program);
         self.config.iter().for_each(|file| _ = command.arg("-c").arg(file));
         command.args(["-a", "127.0.0.1", "-p", &port.to_string()]);
         command.args(["--cluster_name", "test"]);
         command.args(["--cluster", &format!("nats://127.0.0.1:{route}")]);
-        command.args(["--routes", &routes.join(",")]);
+        command.args(["--routes", &self.routes(n).join(",")]);
+        if !self.lines.is_empty() {
+            // Nodes know none but those that they are given, either.
+            command.args(["--cluster_advertise", NOWHERE, "--no_advertise"]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("starting nats-server");
         *self.children.get_mut(n).expect("one of them") = Some(child);
@@ -160,6 +156,30 @@ impl NatsServers {
             assert!(Instant::now() < deadline, "nats-server does not answer");
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// The servers that one of them calls.
+    #[expect(clippy::expect_used, reason = "a fixture fails its test")]
+    fn routes(&self, n: usize) -> Vec<String> {
+        let place = |n: usize| self.ports.get(n).map_or(0, |[_, route]| *route);
+        if self.lines.is_empty() {
+            return (0..self.ports.len()).map(|n| route_at(place(n))).collect();
+        }
+        // The first of two calls the other. It has to be told of one route at least, so this may be its own.
+        let lines = self.lines.iter().filter(|(one, ..)| *one == n);
+        let led = lines.map(|(_, other, line)| line.lead_to(place(*other)).expect("a line"));
+        led.chain([place(n)]).map(route_at).collect()
+    }
+
+    /// Cuts a server off from all others, where there are lines: no bytes come through, and nobody is told.
+    pub fn cut_off(&self, n: usize) {
+        let all = self.lines.iter().filter(|(one, other, _)| [one, other].contains(&&n));
+        all.for_each(|(.., line)| line.cut());
+    }
+
+    /// All lines are whole again.
+    pub fn mend(&self) {
+        self.lines.iter().for_each(|(.., line)| line.mend());
     }
 
     /// Kills a server.

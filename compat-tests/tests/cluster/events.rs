@@ -29,6 +29,81 @@ pub(super) fn wait_for_rooms_of(
     start.elapsed()
 }
 
+/// The host of a room and one who has joined it show their game sockets, are introduced and reach each other.
+fn meet(host: (&mut EventClient, &UdpSocket), guest: (&mut EventClient, &UdpSocket)) {
+    let all = [host, guest].map(|(client, socket)| {
+        let id = client.logged_in().expect("logged in").id.clone();
+        client.udp_endpoint(socket, WAIT).expect("an endpoint");
+        (client, socket, id)
+    });
+    let [to_host, to_guest] = all.map(|(client, socket, id)| {
+        let told = client.introduction(WAIT).expect("told");
+        (socket, id, told)
+    });
+    std::thread::scope(|scope| {
+        let knocks = [(&to_host, &to_guest), (&to_guest, &to_host)].map(|(own, other)| {
+            assert_eq!(own.2.id, other.1);
+            let reached = scope.spawn(|| knock::knock(own.0, &own.2, WAIT));
+            (reached, other.0.local_addr().expect("an address"))
+        });
+        for (reached, at) in knocks {
+            assert_eq!(reached.join().expect("a knock"), Some(at));
+        }
+    });
+}
+
+/// A peer with its game socket.
+pub(super) struct Peer {
+    pub(super) client: EventClient,
+    socket: UdpSocket,
+}
+
+impl Peer {
+    pub(super) fn at(node: &Master, id: &str) -> Self {
+        Self {
+            client: peer(node, id, ""),
+            socket: UdpSocket::bind("127.0.0.1:0").expect("a socket"),
+        }
+    }
+
+    /// The names of the rooms that it is shown, in order.
+    pub(super) fn list(&mut self) -> Vec<String> {
+        let rooms = self.client.list_rooms().expect("a list");
+        let mut names: Vec<String> = rooms.into_iter().map(|room| room.name).collect();
+        names.sort();
+        names
+    }
+
+    pub(super) fn create(&mut self, name: &str) -> String {
+        self.client.create_room(name, 8).expect("a room")
+    }
+
+    /// Joins a room, and is introduced to its host.
+    pub(super) fn join(&mut self, room: &str, host: &mut Self) {
+        self.client.join_room(room).expect("joined");
+        meet((&mut host.client, &host.socket), (&mut self.client, &self.socket));
+    }
+
+    /// What it was told since this was asked last, but for introductions that were waited for.
+    pub(super) fn told(&mut self) -> Vec<String> {
+        // The answer comes after that.
+        self.client.list_rooms().expect("a list");
+        let next = || self.client.next_pass(Duration::from_millis(1)).expect("a connection");
+        let told = std::iter::from_fn(next);
+        let id = |data: &serde_json::Value| data["id"].as_str().unwrap_or_default().to_owned();
+        told.map(|pass| format!("{} {}", pass.name, id(&pass.data)).trim().to_owned()).collect()
+    }
+
+    /// Waits until it is this.
+    pub(super) fn hears(&mut self, want: &[&str]) {
+        let (mut told, end) = (self.told(), Instant::now() + WAIT);
+        while told != want {
+            assert!(Instant::now() < end, "{told:?}, not {want:?}");
+            told.extend(self.told());
+        }
+    }
+}
+
 #[test]
 fn peers_of_events_at_three_nodes_are_in_one_room_until_its_node_is_killed() {
     let Some(mut nodes) = Nodes::three(3) else { return };
@@ -56,18 +131,8 @@ fn peers_of_events_at_three_nodes_are_in_one_room_until_its_node_is_killed() {
     assert_eq!(hello, Arrival::Confirmed);
     amy.pass(Some("bob"), "stop", json!(null)).expect("passing");
     let mut bob = bob.join().expect("bob");
-    // The host and one at another node reach each other.
     let sockets = [(), ()].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a socket"));
-    let at = |n: usize| sockets[n].local_addr().expect("an address");
-    amy.udp_endpoint(&sockets[0], WAIT).expect("an endpoint");
-    bob.udp_endpoint(&sockets[1], WAIT).expect("an endpoint");
-    let for_amy = amy.introduction(WAIT).expect("told");
-    let for_bob = bob.introduction(WAIT).expect("told");
-    std::thread::scope(|scope| {
-        let theirs = scope.spawn(|| knock::knock(&sockets[1], &for_bob, WAIT));
-        assert_eq!(knock::knock(&sockets[0], &for_amy, WAIT), Some(at(1)));
-        assert_eq!(theirs.join().expect("bob"), Some(at(0)));
-    });
+    meet((&mut amy, &sockets[0]), (&mut bob, &sockets[1]));
     let result = bob.confirm_pass(None, "punch_result", json!({"id": "amy", "ok": true}));
     assert_eq!(result.expect("taken"), Arrival::Confirmed);
     nodes.all[0].wait_for_log("(\"Lobby\") directly");

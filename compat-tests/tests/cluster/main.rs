@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use compat_tests::gmnet::{Client, ClientConfig, Error, Host, HostConfig, Lobby, Query};
 use compat_tests::master::{Master, loopback};
-use compat_tests::nats_server::NatsServers;
+use compat_tests::nats_server::{NatsServers, Notices};
 
 mod events;
 mod masters;
 mod natpunch;
+mod partition;
 mod restarts;
 mod rooms;
 
@@ -27,21 +28,35 @@ struct Nodes {
 }
 
 fn node(nats: &NatsServers, n: usize) -> Master {
-    let name = ["a", "b", "c"][n];
-    Master::start(&["--cluster", &nats.urls(n), "--node", name])
+    node_at(&nats.urls(n), n)
+}
+
+fn node_at(urls: &str, n: usize) -> Master {
+    Master::start(&["--cluster", urls, "--node", ["a", "b", "c"][n]])
 }
 
 impl Nodes {
     /// Three of them that know each other; none if there is no NATS here.
     fn three(servers: usize) -> Option<Self> {
         let nats = NatsServers::start(servers)?;
-        let all: Vec<Master> = (0..3).map(|n| node(&nats, n)).collect();
-        for (n, master) in all.iter().enumerate() {
+        let all = (0..3).map(|n| node(&nats, n)).collect();
+        Some(Self { nats, all }.that_know_each_other())
+    }
+
+    /// The same, each at a NATS server of its own that can be cut off from the others.
+    fn on_lines(notices: Notices) -> Option<Self> {
+        let nats = NatsServers::on_lines(3, notices)?;
+        let all = (0..3).map(|n| node_at(&nats.url(n), n)).collect();
+        Some(Self { nats, all }.that_know_each_other())
+    }
+
+    fn that_know_each_other(self) -> Self {
+        for (n, master) in self.all.iter().enumerate() {
             for other in (0..3).filter(|other| *other != n) {
                 master.wait_for_log(&format!("cluster: node {} is there", ["a", "b", "c"][other]));
             }
         }
-        Some(Self { nats, all })
+        self
     }
 
     fn host(&self, n: usize, name: &str) -> Host {
@@ -73,6 +88,39 @@ fn wait_for(node: &Master, want: &[&str], within: Duration) -> Duration {
         }
         assert!(start.elapsed() < within, "{names:?}, not {want:?}; its log:\n{}", node.log());
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What each of three nodes lists.
+type Lists<'a> = [&'a [&'a str]; 3];
+
+/// Waits until all nodes list this. Until then each lists that or the same as before: nothing is missing or twice, be it
+/// for a moment.
+fn turn(
+    mut list: impl FnMut(usize) -> Vec<String>,
+    before: Lists<'_>,
+    after: Lists<'_>,
+    within: Duration,
+) {
+    let end = Instant::now() + within;
+    loop {
+        let lists = [0, 1, 2].map(&mut list);
+        if lists == after {
+            return;
+        }
+        let are_right = (0..3).all(|n| lists[n] == before[n] || lists[n] == after[n]);
+        assert!(are_right, "{lists:?}, between {before:?} and {after:?}");
+        assert!(Instant::now() < end, "{lists:?}, not {after:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Nothing changes for longer than it takes until what is gone is missed.
+fn stays(mut list: impl FnMut(usize) -> Vec<String>, want: Lists<'_>) {
+    let end = Instant::now() + GHOST;
+    while Instant::now() < end {
+        assert_eq!([0, 1, 2].map(&mut list), want);
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

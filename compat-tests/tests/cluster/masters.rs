@@ -46,7 +46,7 @@ fn whose_node_is_killed_is_back_at_another_and_seen_at_the_third() {
     // One whose node dies too, and one whose room is at a node that lives.
     let mut other = player(&nodes.all[2]);
     let third = other.host("third").expect("a room").room;
-    nodes.all.iter().for_each(|node| _ = wait_for_rooms(node, &["third", "one"], WAIT));
+    nodes.all.iter().for_each(|node| _ = wait_for_rooms(node, &["one", "third"], WAIT));
     let join = ["rooms", "join", &third.to_string(), "--for", "60", "--say", "hello"];
     let guest = knows_two(&join, &nodes.all);
     let end = Instant::now() + WAIT;

@@ -7,6 +7,9 @@ use compat_tests::natpunch;
 
 use super::{GHOST, Nodes, WAIT};
 
+/// How soon a client asks again.
+const AGAIN: Duration = Duration::from_secs(1);
+
 fn natpunch(node: &Master) -> natpunch::Client {
     natpunch::Client::register(node.addr(), loopback()).expect("registering")
 }
@@ -65,6 +68,134 @@ fn create(all: &mut [natpunch::Client], who: usize, name: &str) -> String {
         n == who && !id.is_empty()
     });
     id
+}
+
+/// Clients, the first three at the nodes of these numbers, and what has happened to each, but for what it has asked for.
+#[derive(Default)]
+pub(super) struct Clients {
+    pub(super) all: Vec<natpunch::Client>,
+    pub(super) told: Vec<Vec<String>>,
+    listed: Option<Vec<String>>,
+    created: Option<String>,
+}
+
+impl Clients {
+    pub(super) fn at(nodes: &[Master]) -> Self {
+        let mut clients = Self::default();
+        nodes.iter().for_each(|node| _ = clients.add(node));
+        clients
+    }
+
+    pub(super) fn add(&mut self, node: &Master) -> usize {
+        self.all.push(natpunch(node));
+        self.told.push(Vec::new());
+        self.all.len() - 1
+    }
+
+    fn step(&mut self) {
+        let ids: Vec<String> = self.all.iter().map(|client| client.id().to_owned()).collect();
+        let who = |id: &String| ids.iter().position(|of| of == id).expect("one of them");
+        for (client, told) in self.all.iter_mut().zip(&mut self.told) {
+            while let Some(event) = client.step(Duration::from_millis(1)).expect("a step") {
+                told.push(match event {
+                    natpunch::Event::Lobbies(lobbies) => {
+                        self.listed = Some(lobbies.into_iter().map(|of| of.lobby_name).collect());
+                        continue;
+                    }
+                    natpunch::Event::Created { lobby } => {
+                        self.created = Some(lobby);
+                        continue;
+                    }
+                    natpunch::Event::Joining { .. } => continue,
+                    natpunch::Event::Joined { .. } => "in".to_owned(),
+                    natpunch::Event::Introduced { peer, .. } => {
+                        format!("introduced {}", who(&peer))
+                    }
+                    natpunch::Event::Connected { peer, .. } => format!("connected {}", who(&peer)),
+                    natpunch::Event::PeerLeft { peer } => format!("left {}", who(&peer)),
+                    natpunch::Event::Update { kind, .. } => kind,
+                    other => format!("{other:?}"),
+                });
+            }
+        }
+    }
+
+    pub(super) fn until<T>(&mut self, mut is_it: impl FnMut(&mut Self) -> Option<T>) -> T {
+        let end = Instant::now() + WAIT;
+        loop {
+            if let Some(it) = is_it(self) {
+                return it;
+            }
+            assert!(Instant::now() < end, "it does not happen: {:?}", self.told);
+            self.step();
+        }
+    }
+
+    pub(super) fn list(&mut self, n: usize) -> Vec<String> {
+        self.all[n].list().expect("asking");
+        let mut listed = self.until(|clients| clients.listed.take());
+        listed.sort();
+        listed
+    }
+
+    pub(super) fn create(&mut self, who: usize, name: &str) -> String {
+        self.all[who].create(name, 8).expect("asking");
+        self.until(|clients| clients.created.take())
+    }
+
+    /// Somebody joins a lobby and meets all who are in it, its host first, of whom both are told twice: also when they
+    /// have met. It asks again as clients do, as what nodes say to each other may be lost: to be let in, and then for
+    /// those whom it does not meet.
+    pub(super) fn join(&mut self, who: usize, lobby: &str, others: &[usize]) {
+        let mut next = Instant::now();
+        self.until(|clients| {
+            let count = |who: usize, what: &str| {
+                clients.told[who].iter().filter(|told| *told == what).count()
+            };
+            let has_met = |(n, other): (usize, usize)| {
+                [(who, other), (other, who)].into_iter().all(|(one, other)| {
+                    count(one, &format!("introduced {other}")) >= 2 - n.min(1)
+                        && count(one, &format!("connected {other}")) > 0
+                })
+            };
+            let is_in = count(who, "in") > 0;
+            let others = others.iter().copied().enumerate();
+            let unmet: Vec<usize> =
+                others.filter(|of| !has_met(*of)).map(|(_, other)| other).collect();
+            if is_in && unmet.is_empty() {
+                return Some(());
+            }
+            let client = &clients.all[who];
+            if Instant::now() >= next && !is_in {
+                client.join(lobby).expect("asking");
+            } else if Instant::now() >= next {
+                let ask = |other: usize| client.connect(clients.all[other].id(), 1);
+                unmet.into_iter().try_for_each(ask).expect("asking");
+            }
+            if Instant::now() >= next {
+                next += AGAIN;
+            }
+            None
+        });
+    }
+
+    /// What has happened to somebody since this was asked last, in order of letters. Introductions count once.
+    pub(super) fn told(&mut self, who: usize) -> Vec<String> {
+        self.step();
+        in_order(std::mem::take(&mut self.told[who]))
+    }
+
+    /// Waits until it is this.
+    pub(super) fn hears(&mut self, who: usize, want: &[&str]) {
+        self.until(|clients| (in_order(clients.told[who].clone()) == want).then_some(()));
+        self.told[who].clear();
+    }
+}
+
+fn in_order(mut told: Vec<String>) -> Vec<String> {
+    told.sort();
+    told.dedup_by(|a, b| a == b && a.starts_with("introduced"));
+    told
 }
 
 #[test]
