@@ -12,6 +12,7 @@ use compat_tests::nats_server::{NatsServers, Notices};
 mod events;
 mod masters;
 mod natpunch;
+mod nats_deaths;
 mod partition;
 mod restarts;
 mod rooms;
