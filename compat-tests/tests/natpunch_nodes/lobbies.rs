@@ -92,6 +92,26 @@ fn a_lobby_has_members_at_three_nodes_who_all_are_told_of_each_other() {
 }
 
 #[test]
+fn members_of_two_nodes_are_introduced_though_that_was_lost() {
+    let mut world = World::of(3);
+    let (lobby, [host, first, last]) = three(&mut world);
+    world.pass(600);
+    world.leave(&last, &lobby);
+    world.pass(1000);
+    world.skip(&[&host, &first, &last]);
+    world.ask_to_join(&last, &lobby);
+    // The node of the lobby has that of the last one introduce it to the first.
+    world.net.loses = Some(b"\x81\xa1i");
+    world.ready(&host, &lobby, &last);
+    assert_eq!(world.net.loses, None, "lost");
+    world.pass(1500);
+    for (one, other) in [(&first, &last), (&last, &first)] {
+        let told = instructed(&world.told(one));
+        assert_eq!(told.iter().filter(|told| told.0 == other.id).count(), 1, "{told:?}");
+    }
+}
+
+#[test]
 fn when_the_host_leaves_who_has_been_there_longest_is_host_at_another_node() {
     let mut world = World::of(3);
     let (lobby, [host, first, last]) = three(&mut world);

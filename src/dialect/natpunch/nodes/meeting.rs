@@ -13,7 +13,7 @@ use super::super::{Join, Natpunch, Sender, say};
 use super::message::{Ask, Message, Said};
 use super::tell;
 use crate::cluster::{NodeId, Whom};
-use crate::dialect::Context;
+use crate::dialect::{Context, Outbox};
 use crate::introductions::unmet::Cause;
 use crate::introductions::{is_same_family, plan};
 use crate::limits::cluster as bounds;
@@ -25,6 +25,23 @@ pub(super) struct Asked {
     node: NodeId,
     /// In case that it has to be asked once more.
     ask: Ask,
+}
+
+/// Two whom a node was to introduce: nobody answers that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Introduced {
+    pub(super) node: NodeId,
+    /// The first is of that node.
+    pair: [Uuid; 2],
+    attempt: u32,
+    failed: bool,
+}
+
+impl Introduced {
+    fn tell(&self, out: &mut Outbox) {
+        let Self { node, pair, attempt, failed } = *self;
+        tell(out, Whom::Node(node), &Message::Introduce { pair, attempt, failed });
+    }
 }
 
 impl Natpunch {
@@ -105,14 +122,28 @@ impl Natpunch {
 
     /// The other node of two clients is to introduce them.
     pub(in crate::dialect::natpunch) fn have_introduced(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         node: NodeId,
-        pair: [Uuid; 2],
+        pair @ [one, other]: [Uuid; 2],
         attempt: u32,
     ) {
-        let failed = self.has_failed(pair);
-        tell(cx.out, Whom::Node(node), &Message::Introduce { pair, attempt, failed });
+        let introduced = Introduced { node, pair, attempt, failed: self.has_failed(pair) };
+        introduced.tell(cx.out);
+        let all = &mut self.nodes.introduced;
+        while all.take_due(cx.now.instant).is_some() {}
+        if all.len() >= bounds::WAITING {
+            all.take();
+        }
+        all.arm_with(cx.now.instant, in_order(one, other), introduced);
+    }
+
+    /// A node is told everything, so what it was told lately may be lost.
+    pub(super) fn have_introduced_once_more(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let all = &mut self.nodes.introduced;
+        while all.take_due(cx.now.instant).is_some() {}
+        let all = all.keys().filter_map(|pair| all.get(pair));
+        all.filter(|introduced| introduced.node == node).for_each(|of| of.tell(cx.out));
     }
 
     /// The node of a lobby has two introduced, the first of whom is of this one.

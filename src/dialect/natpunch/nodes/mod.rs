@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use log::warn;
 use prost::Message as _;
 
-use self::meeting::Asked;
+use self::meeting::{Asked, Introduced};
 pub(super) use self::message::{Known, Losses};
 use self::message::{Message, Said, Told};
 use super::id::Uuid;
@@ -56,6 +56,8 @@ pub(super) struct Nodes {
     begun: Map<NodeId, Instant>,
     /// Pairs, the lower ID first, of which another node was asked.
     asked: Timers<(Uuid, Uuid), Asked>,
+    /// The same of which another node was to introduce both.
+    introduced: Timers<(Uuid, Uuid), Introduced>,
     /// Who has asked lately for a lobby of another node: the lobby, and who.
     wanted: Timers<(Uuid, Uuid)>,
     /// Of which node those are a client who speak to this one, as that one says.
@@ -82,6 +84,7 @@ impl Default for Nodes {
             heard_losses: Map::default(),
             begun: Map::default(),
             asked: Timers::new(bounds::ANSWER_WAIT),
+            introduced: Timers::new(bounds::ANSWER_WAIT),
             wanted: Timers::new(bounds::ANSWER_WAIT),
             leads: Timers::new(limits::NATPUNCH_SILENCE),
             maybe: Timers::new(bounds::ANSWER_WAIT),
@@ -146,6 +149,11 @@ impl Nodes {
         all.into_iter().for_each(|at| _ = self.leads.cancel_if(at, |node| !is_there(*node)));
     }
 
+    fn end_introductions_by(&mut self, node: NodeId) {
+        let all: Vec<_> = self.introduced.keys().copied().collect();
+        all.into_iter().for_each(|pair| _ = self.introduced.cancel_if(pair, |of| of.node == node));
+    }
+
     /// Whether who is at this endpoint is a client of another node, as that one says.
     pub(super) fn knows(&self, endpoint: SocketAddr) -> bool {
         self.leads.is_armed(&endpoint)
@@ -198,6 +206,7 @@ impl Natpunch {
         tell(cx.out, Whom::Node(node), &Message::Begin { losses });
         self.tell_part(cx, node);
         self.ask_once_more(cx, node);
+        self.have_introduced_once_more(cx, node);
     }
 
     /// Another node is gone.
@@ -216,6 +225,7 @@ impl Natpunch {
         self.nodes.leaving.note(node);
         self.sweep(cx);
         self.end_asks_of(cx, node);
+        self.nodes.end_introductions_by(node);
         cx.shared.unheard.extend(self.nodes.rounds.take_unheard());
     }
 
