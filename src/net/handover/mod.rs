@@ -104,17 +104,19 @@ impl From {
     pub fn places(self, binds: &[IpAddr], port: u16) -> Vec<SocketAddr> {
         match (self, binds) {
             (Self::Nobody, _) => Vec::new(),
-            (Self::At(at), _) => vec![at],
+            // One at all addresses is at that one as well.
+            (Self::At(at), _) => [at].into_iter().chain(everywhere(at.port())).collect(),
             (Self::Here, [first, ..]) => vec![SocketAddr::new(*first, port)],
-            (Self::Here, []) => {
-                let all: [IpAddr; 2] = [
-                    std::net::Ipv6Addr::UNSPECIFIED.into(),
-                    std::net::Ipv4Addr::UNSPECIFIED.into(),
-                ];
-                all.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
-            }
+            (Self::Here, []) => everywhere(port).collect(),
         }
     }
+}
+
+/// This port at all addresses, of both families or of IPv4.
+fn everywhere(port: u16) -> impl Iterator<Item = SocketAddr> {
+    let all: [IpAddr; 2] =
+        [std::net::Ipv6Addr::UNSPECIFIED.into(), std::net::Ipv4Addr::UNSPECIFIED.into()];
+    all.into_iter().map(move |ip| SocketAddr::new(ip, port))
 }
 
 /// What came of taking the place of another process.
@@ -147,8 +149,8 @@ mod tests {
         }
         let ip = at.ip();
         assert_eq!(From::Here.places(&[ip], 6510), [at]);
-        assert_eq!(From::At(at).places(&[], 7000), [at]);
         let all = From::Here.places(&[], 6510);
+        assert_eq!(From::At(at).places(&[], 7000), [&[at], &all[..]].concat());
         assert!(all.iter().all(|at| at.ip().is_unspecified() && at.port() == 6510), "{all:?}");
         assert!(From::Nobody.places(&[ip], 6510).is_empty());
     }
