@@ -13,6 +13,7 @@ use crate::diagnostics::closed;
 use crate::dialect::{Context, Name};
 use crate::introductions::journal::{Names, Shown};
 use crate::introductions::unmet::{self, Asked, Cause};
+use crate::limits;
 use crate::lobby::names::clean;
 use crate::refusals::Reason;
 
@@ -129,9 +130,17 @@ impl Gmnet {
     /// A client asks for a host by something that is no address.
     pub(super) fn note_no_address(&mut self, cx: &mut Context<'_>, client: IpAddr, text: &str) {
         let (level, at) = (self.lines.level(cx.now, client, true), SocketAddr::new(client, 0));
+        let length = text.len();
         let text = clean(text);
         let (names, about) = (Names::new("", &text), unmet::about(&text));
         let asked = Asked { names, about, ..asked(at, None, Cause::NoAddress) };
+        if length > limits::TARGET {
+            // Between characters that nobody sees there may be an address.
+            let line = format_args!(
+                "{client} asked for a host by {length} bytes, which is too long for an IP address"
+            );
+            return cx.not_introduced(level, asked, line);
+        }
         let text = Short(&text);
         let line = format_args!("{client} asked for a host at \"{text}\", which is no IP address");
         cx.not_introduced(level, asked, line);
