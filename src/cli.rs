@@ -153,7 +153,7 @@ pub struct Options {
     #[arg(help_heading = "Games", value_parser = parse_flag)]
     pub testing: bool,
 
-    /// Admit only who has this key; one a game, repeatable
+    /// Admit only games with this key; repeatable, one for each game
     #[arg(long = "key", env = "PUNCHD_KEY", hide_env = true, value_name = "SECRET")]
     #[arg(id = "key", help_heading = "Games", value_delimiter = ',', value_parser = parse_key)]
     pub keys: Vec<String>,

@@ -83,7 +83,7 @@ pub fn closed(port: u16) -> String {
 
 fn misled(told: IpAddr) -> String {
     format!(
-        "a player from outside was told {told}, which he cannot reach: start with --public-ip and the \
+        "a player from outside was told {told}, which they cannot reach: start with --public-ip and the \
          public address of this network"
     )
 }

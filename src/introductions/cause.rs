@@ -31,7 +31,7 @@ const NOTHING_KNOWN: &str = "UDP is blocked on one side, the host did not let it
 pub(super) fn write(ended: &Ended, relay: Relay, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Ended { attempt, kinds, silent, .. } = ended;
     if let Some((who, at)) = attempt.misled() {
-        return write!(f, "{who} was told {at}, which he cannot reach; {PUBLIC_IP}");
+        return write!(f, "{who} was told {at}, which they cannot reach; {PUBLIC_IP}");
     }
     if *silent > 0 {
         return write!(f, "nothing has come from the host for {silent} s: it is gone");

@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// Local address to use
     #[arg(long, global = true, value_name = "IP", value_parser = local_ip)]
     bind: Option<IpAddr>,
-    /// Give up after so many seconds; a server with a relay tries for 20
+    /// Give up after so many seconds; with a relay the server tries for 20 s
     #[arg(long, global = true, value_name = "S", default_value = "30", value_parser = seconds)]
     timeout: Duration,
     /// Stay for so many seconds after success

@@ -85,7 +85,7 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Game {
-    /// The game: rooms of others are not seen
+    /// The game: rooms of other games are not seen
     #[arg(long, default_value = "")]
     game: String,
 }

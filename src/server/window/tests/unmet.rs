@@ -125,7 +125,7 @@ fn who_was_told_an_inside_address_is_told_what_helps() {
     world.end([203, 0, 113, 3], [127, 0, 0, 1], "Pong", Way::No(Relay::Untried));
     let why = world.rows("203.0.113.3")[0]["why"].as_str().unwrap().to_owned();
     let told =
-        "the client was told 127.0.0.1, which he cannot reach; start the server with --public-ip";
+        "the client was told 127.0.0.1, which they cannot reach; start the server with --public-ip";
     assert!(why.ends_with(told), "{why}");
     world.host([127, 0, 0, 1], "Pong", "inside");
     world.udp([203, 0, 113, 4], "connect\n");
