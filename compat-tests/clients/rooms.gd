@@ -161,6 +161,9 @@ func ask(request, verbs):
 		if fields[0] == "er" and fields[1] == request.split(":")[0]:
 			fail("the server refuses " + request + ": " + fields[2])
 			break
+		# Others may have asked for a place in its name.
+		if fields[0] == "rID" and request.begins_with("rc:") and fields[1] != own_id:
+			continue
 		answers[fields[0]] = fields
 		note(fields)
 		var found = []

@@ -195,6 +195,8 @@ static int rooms_ask(Player *p, const char *request, size_t length, const char *
         if (!strcmp(packet.field[0], "er") && packet.count == 3 && !strncmp(request, packet.field[1], strlen(packet.field[1])))
             return strncmp(request, "rc:", 3) || strcmp(packet.field[2], "noroom") ? rooms_fail("refused:", packet.field[2]) : 0;
         int is_answer = !strcmp(packet.field[0], verb), is_own = own && !strcmp(packet.field[0], "rID");
+        /* others may have asked for a place in its name */
+        if (is_own && !strncmp(request, "rc:", 3) && (packet.count < 2 || strcmp(packet.field[1], p->id))) continue;
         if (is_answer || is_own) { /* its fields point into it, so a copy is cut anew */
             Packet *to = is_answer ? answer : own;
             *to = packet;

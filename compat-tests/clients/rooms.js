@@ -101,6 +101,8 @@ class Player {
       if (source !== this.server) return undefined;
       if (verb === 'rc' && fields.join(':') === 'er:rc:noroom') return null;
       if (fields[0] === 'er' && fields[1] === verb) throw new Error(`refused: ${fields.join(':')}`);
+      // Others may have asked for a place in its name.
+      if (fields[0] === 'rID' && verb === 'rc' && fields[1] !== this.id) return undefined;
       answers[fields[0]] = fields;
       this.note(fields);
       return verbs.every((each) => answers[each]) ? verbs.map((each) => answers[each]) : undefined;

@@ -104,7 +104,9 @@ function Player:ask(request, ...)
       again = socket.gettime() + AGAIN
     end
     local source, fields = self:receive(again - socket.gettime())
-    if source == self.server then
+    -- Others may have asked for a place in its name.
+    local is_foreign = fields and fields[1] == "rID" and verb == "rc" and fields[2] ~= self.id
+    if source == self.server and not is_foreign then
       if verb == "rc" and table.concat(fields, ":") == "er:rc:noroom" then return nil end
       if fields[1] == "er" and fields[2] == verb then
         fail("the server refuses: " .. table.concat(fields, ":"))

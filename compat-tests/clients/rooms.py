@@ -82,6 +82,9 @@ class Player:
                 return None
             if fields[0] == "er" and fields[1] == request.split(":")[0].rstrip("\0"):
                 sys.exit(f"the server refuses {request!r}: {fields[2]}")
+            # Others may have asked for a place in its name.
+            if fields[0] == "rID" and request.startswith("rc:") and fields[1] != self.id:
+                continue
             answers[fields[0]] = fields
             self.note(fields)
             if all(verb in answers for verb in verbs):

@@ -305,6 +305,7 @@ impl Player {
     /// Asks until both answers have come.
     pub(super) fn take_place(&mut self, request: &Request) -> Result<Place, Error> {
         let (mut room, mut own, mut given) = (None, None, None);
+        let returns = if let Request::Return(id, ..) = request { Some(*id) } else { None };
         self.ask(request, |message| {
             match message {
                 Message::Hosting(id, code) => {
@@ -312,7 +313,10 @@ impl Player {
                     given = *code;
                 }
                 Message::Joined(id, _, host) => room = Some((*id, Some(*host))),
-                Message::Own(id, key) => own = Some((*id, *key)),
+                // Others may have asked for a place in its name.
+                Message::Own(id, key) if returns.is_none_or(|own| own == *id) => {
+                    own = Some((*id, *key));
+                }
                 _ => {}
             }
             room.is_some() && own.is_some()
@@ -329,6 +333,12 @@ impl Player {
             self.meet(room, host);
         }
         Ok(place)
+    }
+
+    /// Whether this is the room that it has its place in: others may close one that they have opened in its name.
+    #[must_use]
+    pub fn is_in(&self, room: Id) -> bool {
+        self.place.is_some_and(|place| place.room == room)
     }
 
     /// Says something to this player, reliably and in order.
@@ -427,7 +437,7 @@ impl Player {
                 }
             }
             Message::Gone(id) => self.punches.retain(|punch| punch.id != *id),
-            Message::Closed(_) => self.is_out = true,
+            Message::Closed(room) => self.is_out |= self.is_in(*room),
             Message::Promoted(_) if !self.hosts => {
                 (self.hosts, self.hands_over) = (true, true);
                 self.forget_host();

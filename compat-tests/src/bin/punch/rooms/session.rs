@@ -239,12 +239,18 @@ impl Session {
                 _ = self.show(format!("the room is \"{}\" now", printable(&name)))
             }
             Message::Kicked(_) => self.over = Some(Err("the host has kicked this player".into())),
+            Message::Closed(room) if !self.player.is_in(room) => {}
             Message::Closed(_) if !self.hosts => {
                 self.is_closed = true;
                 self.show("the room is closed".into());
             }
             Message::Closed(_) => self.over = Some(Err("the master server closed the room".into())),
-            Message::Refused(verb, _) if verb == "ka" && !self.player.is_out() => self.come_back(),
+            // Only this says that the master server does not know it: what others say in its name may be refused.
+            Message::Refused(verb, reason)
+                if verb == "ka" && reason == "noroom" && !self.player.is_out() =>
+            {
+                self.come_back();
+            }
             _ => {}
         }
     }
