@@ -362,3 +362,28 @@ fn a_process_that_takes_over_a_node_has_the_lobbies_of_all_at_once() {
     world.pass(3600);
     assert_eq!(world.listed(&client), Vec::<String>::new());
 }
+
+#[test]
+fn who_is_in_a_lobby_of_another_node_is_not_told_that_a_join_failed_before() {
+    // Of the node of the lobby that was closed, or of the third one.
+    for n in [0, 2] {
+        let mut world = World::of(3);
+        let [first, other] = [world.client(0, at(1)), world.client(1, at(2))];
+        let [closed, lobby] = [world.create(&first, "one", 4), world.create(&other, "two", 4)];
+        let [client, alone] = [world.client(n, at(3)), world.client(n, at(4))];
+        world.ask_to_join(&client, &closed);
+        world.ask_to_join(&alone, &closed);
+        world.pass(20);
+        world.leave(&first, &closed);
+        assert_eq!(news(&world.told(&client)).last().unwrap(), "lobby_closed");
+        world.join(&client, &lobby, &other);
+        world.skip(&[&client, &alone]);
+        world.pass(12_000);
+        // It would take itself to be out of the lobby that it is in.
+        assert_eq!(world.told(&client), [], "{n}");
+        let told = world.told(&alone);
+        assert_eq!(errors(&told), ["Failed to establish connection with lobby host"], "{n}");
+        assert_eq!(news(&told), ["out"], "{n}");
+        assert_eq!(world.lobbies(&client)[0].current_players, 2);
+    }
+}

@@ -5,6 +5,7 @@ use log::debug;
 use super::clients::Program;
 use super::id::Uuid;
 use super::message::{Content, Error, LeaveLobbyRequest, LeaveLobbyResponse, PeerLeft};
+use super::nodes::say_parted;
 use super::{LOBBY_NOT_FOUND, NOT_REGISTERED, Natpunch, Sender};
 use crate::clock::Instant;
 use crate::dialect::{Context, Outbox};
@@ -25,10 +26,7 @@ impl Natpunch {
         if let Some((lobby, joiner)) = self.joins.pop_due(now) {
             self.end_join(cx, lobby, joiner);
         } else if let Some(joiner) = self.parting.pop_due(now) {
-            // Who is in another lobby by now would be taken out of that.
-            if self.clients.get(joiner).is_some_and(|client| client.lobbies.is_empty()) {
-                self.tell_failed(joiner, cx.out);
-            }
+            self.part(cx, joiner);
         } else if let Some(id) = self.clients.pop_silent(now) {
             self.count_joiners_of(cx, id);
             if let Some(client) = self.forget(cx, id).filter(|client| client.proven) {
@@ -129,6 +127,18 @@ impl Natpunch {
         }
         self.clients.exit(joiner, id);
         self.parting.arm(now, joiner);
+    }
+
+    /// Somebody who wanted to join a lobby that was closed knocks no more. Who is in another one by now would be taken out
+    /// of that, and only its own node knows of all in which it is.
+    pub(super) fn part(&mut self, cx: &mut Context<'_>, joiner: Uuid) {
+        match self.clients.node_of(joiner) {
+            Some(node) => say_parted(node, joiner, cx.out),
+            None if self.clients.get(joiner).is_some_and(|client| client.lobbies.is_empty()) => {
+                self.tell_failed(joiner, cx.out);
+            }
+            None => {}
+        }
     }
 
     /// Tells somebody that it has not got into a lobby.

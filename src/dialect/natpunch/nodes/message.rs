@@ -61,6 +61,9 @@ pub(super) enum Message {
         #[serde(rename = "d", with = "crate::state::bytes")]
         data: Vec<u8>,
     },
+    /// A client of the other node, which wanted to join a lobby of this one that was closed, knocks no more.
+    #[serde(rename = "f")]
+    Parted(Uuid),
     /// Two are to be told of each other: one of this node and one of the other.
     #[serde(rename = "m")]
     Ask(Ask),
@@ -152,6 +155,7 @@ impl Message {
             | Self::Told { .. }
             | Self::Gone { .. }
             | Self::End
+            | Self::Parted(_)
             | Self::Answer { .. }
             | Self::Introduce { .. } => true,
         }

@@ -173,6 +173,11 @@ pub(super) fn send_to_node(node: NodeId, to: Uuid, content: Content, out: &mut O
     tell(out, Whom::Node(node), &Message::Send { to, data });
 }
 
+/// Has the node of somebody who wanted to join a lobby of this one tell it that it has not got in, if it is in no other.
+pub(super) fn say_parted(node: NodeId, joiner: Uuid, out: &mut Outbox) {
+    tell(out, Whom::Node(node), &Message::Parted(joiner));
+}
+
 /// Has a node send something to somebody who speaks to it.
 pub(super) fn send_by(node: NodeId, (via, at): (Via, SocketAddr), data: Vec<u8>, out: &mut Outbox) {
     tell(out, Whom::Node(node), &Message::SendBy { at, via, data });
@@ -266,6 +271,8 @@ impl Natpunch {
                     self.tell(to, content, cx.out);
                 }
             }
+            Message::Parted(joiner) if self.clients.is_own(joiner) => self.part(cx, joiner),
+            Message::Parted(_) => {}
             Message::Ask(ask) => self.answer_node(cx, node, &ask),
             Message::Answer { pair, attempt, said } => {
                 self.handle_answer(cx, node, pair, (attempt, said));
