@@ -148,7 +148,7 @@ pub const ANSWERS: usize = 4096;
 pub const ANSWERED_AT_ONCE: usize = super::CLOSED_AT_ONCE;
 
 /// How long a client waits for the answer of another node beyond what a client on that node waits for. An answer is
-/// remembered for all of that, as the question may come again.
+/// remembered for more than twice that, as the question may come again.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(4);
 
 /// How long peers and rooms of other nodes that the process before has known are waited for until their nodes tell of

@@ -70,6 +70,29 @@ fn a_host_that_is_meant_again_is_told_of_a_client_once() {
 }
 
 #[test]
+fn a_host_is_told_of_a_client_once_though_its_node_was_lost_meanwhile() {
+    let mut world = World::two();
+    world.udp(1, at("203.0.113.1:2000"), b"reg");
+    let host = world.host(1, ip("203.0.113.1"));
+    world.pass(100);
+    world.net.cuts.insert((1, 0));
+    let client = world.join(0, at("198.51.100.1:3000"), "203.0.113.1");
+    assert_eq!(world.told(host), ["198.51.100.1:3000"]);
+    world.pass(3200);
+    world.net.cuts.clear();
+    // It is back and asked anew, and again and again, as all that it answers is lost.
+    for _ in 0..680 {
+        world.net.loses = Some(b"said");
+        world.pass(5);
+    }
+    assert_eq!(world.told(client), Vec::<String>::new());
+    world.net.loses = None;
+    world.pass(1000);
+    assert_eq!(world.told(client), ["203.0.113.1:2000"]);
+    assert_eq!(world.told(host), Vec::<String>::new(), "it was told already");
+}
+
+#[test]
 fn a_newer_host_at_a_node_that_was_asked_for_another_is_told_of_the_client() {
     let mut world = World::of(vec![Config::default(); 3]);
     let register = |world: &mut World, n: usize, port: u16| {

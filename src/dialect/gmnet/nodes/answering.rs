@@ -54,8 +54,8 @@ impl Default for Answering {
             waiting: Map::default(),
             by_addr: Map::default(),
             due: BTreeSet::new(),
-            // As long as the question may come again.
-            given: Timers::new(limits::INTRODUCTION_WAIT + bounds::ANSWER_WAIT),
+            // As long as the question may come again: its node may lose this one meanwhile, and ask anew when it is back.
+            given: Timers::new(2 * bounds::ANSWER_WAIT + limits::LATE_HOST),
         }
     }
 }
