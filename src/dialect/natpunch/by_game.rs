@@ -61,6 +61,11 @@ impl ByGame {
         self.0.get(game).map(|by_game| by_game.both_from(addr))
     }
 
+    /// How many games have any.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// How many each game has that are so.
     pub(super) fn each_game(
         &self,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use super::Natpunch;
-use crate::dialect::{Bound, Census, Showing, Shown, Shows};
+use crate::dialect::{Bound, Census, Keeping, Showing, Shown, Shows};
 use crate::limits;
 
 impl Shows for Natpunch {
@@ -33,6 +33,15 @@ impl Shows for Natpunch {
 
     fn games(&self, each: &mut dyn FnMut(&str, usize)) {
         self.lobbies.each_game(&mut |game, lobbies| each(self.shown_game(game), lobbies));
+    }
+
+    fn kept(&self, each: &mut Keeping<'_>) {
+        self.clients.kept(each);
+        self.lobbies.kept(each);
+        each("natpunch: those who join", self.joins.len());
+        each("natpunch: those who join no more", self.parting.len());
+        each("natpunch: pairs told a moment ago", self.met.len());
+        self.nodes.kept(each);
     }
 
     fn bounds(&self, each: &mut dyn FnMut(Bound)) {

@@ -9,6 +9,7 @@ use super::by_game::ByGame;
 use super::id::Uuid;
 use crate::blocks::Blocks;
 use crate::clock::Instant;
+use crate::dialect::Keeping;
 use crate::dialect::route::Route;
 use crate::hash::Map;
 use crate::holders::Holders;
@@ -442,6 +443,14 @@ impl Clients {
 
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         self.unproven.next().into_iter().chain(self.proven.next()).min()
+    }
+
+    /// How many there are, of this node and others. Who is gone keeps its ID for a while, if it comes back.
+    pub(super) fn kept(&self, each: &mut Keeping<'_>) {
+        each("natpunch: clients", self.all.len());
+        each("natpunch: endpoints", self.by_endpoint.len());
+        each("natpunch: clients of other nodes", self.elsewhere.len());
+        each("natpunch: games with clients", self.by_game.len());
     }
 
     /// How many there are at this node.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::by_game::ByGame;
 use super::clients::Clients;
 use super::id::Uuid;
+use crate::dialect::Keeping;
 use crate::hash::Map;
 use crate::holders::Holders;
 use crate::limits;
@@ -173,6 +174,13 @@ impl Lobbies {
         self.all.insert(id, lobby);
         self.changed(id);
         Some(id)
+    }
+
+    /// How many there are, of this node and others.
+    pub(super) fn kept(&self, each: &mut Keeping<'_>) {
+        each("natpunch: lobbies", self.all.len());
+        each("natpunch: lobbies of other nodes", self.elsewhere.len());
+        each("natpunch: games with lobbies", self.by_game.len());
     }
 
     /// How many there are.

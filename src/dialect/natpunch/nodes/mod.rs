@@ -29,7 +29,7 @@ use crate::dialect::forgeable::Forgeable;
 use crate::dialect::replication::{Replication, ToTell, Update};
 use crate::dialect::rounds::{Full, Rounds};
 use crate::dialect::sweep::Sweep;
-use crate::dialect::{Context, Name, Outbox, Via};
+use crate::dialect::{Context, Keeping, Name, Outbox, Via};
 use crate::hash::Map;
 use crate::limits::{self, cluster as bounds};
 use crate::state;
@@ -110,6 +110,16 @@ impl Nodes {
             self.claims_end,
             earliest(timers),
         ])
+    }
+
+    /// How much is kept of clients and lobbies.
+    pub(super) fn kept(&self, each: &mut Keeping<'_>) {
+        each("natpunch: those whom others have forgotten", self.lost.len());
+        each("natpunch: those who may be gone", self.leaving.len());
+        each("natpunch: pairs that others are asked for", self.asked.len());
+        each("natpunch: joins at other nodes", self.wanted.len());
+        each("natpunch: clients of others here", self.leads.len() + self.maybe.len());
+        each("natpunch: those whom others know", self.replication.len());
     }
 
     /// How often nodes have lost each other, for another process: else who is told of fewer than before does not know
