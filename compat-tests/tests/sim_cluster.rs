@@ -26,6 +26,8 @@ fn nodes_are_one_whatever_happens_between_them() {
     assert!(total.members_elsewhere > SEEDS / 8 && total.pairs > SEEDS / 8, "{total:?}");
     assert!(total.passed_elsewhere > SEEDS && total.answered_in_time > 10 * SEEDS, "{total:?}");
     assert!(total.resumed > SEEDS / 8, "{total:?}");
+    assert!(total.lobbies_listed_elsewhere > 100 * SEEDS, "{total:?}");
+    assert!(total.joined_elsewhere > SEEDS && total.lobby_pairs > SEEDS / 4, "{total:?}");
 }
 
 #[test]

@@ -12,12 +12,14 @@
 //! | [`gmnet`] | hosts and clients, and what they are promised |
 //! | [`rooms`] | players of rooms, and what they are promised |
 //! | [`events`] | peers of events, and what they are promised |
+//! | [`natpunch`] | clients of natpunch, and what they are promised |
 //! | [`lists`] | what lists of rooms have, whoever asks |
 
 pub mod events;
 pub mod faults;
 pub mod gmnet;
 pub mod lists;
+pub mod natpunch;
 pub mod nodes;
 pub mod plan;
 pub mod rooms;
@@ -70,6 +72,16 @@ pub struct Summary {
     pub answered_in_time: u64,
     /// Pairs of members of one room that were introduced to each other when all was quiet.
     pub pairs: u64,
+    /// Lobbies of natpunch that had to be in a list, and were.
+    pub lobbies_listed: u64,
+    /// The same of lobbies of another node.
+    pub lobbies_listed_elsewhere: u64,
+    /// Clients of natpunch that came into a lobby.
+    pub joined: u64,
+    /// The same of a lobby of another node.
+    pub joined_elsewhere: u64,
+    /// Pairs of members of one lobby who knew where the other was when all was quiet.
+    pub lobby_pairs: u64,
     /// Messages between nodes, and their bytes.
     pub messages: u64,
     /// Their bytes.
@@ -100,6 +112,11 @@ impl Summary {
         self.passed_elsewhere += more.passed_elsewhere;
         self.answered_in_time += more.answered_in_time;
         self.pairs += more.pairs;
+        self.lobbies_listed += more.lobbies_listed;
+        self.lobbies_listed_elsewhere += more.lobbies_listed_elsewhere;
+        self.joined += more.joined;
+        self.joined_elsewhere += more.joined_elsewhere;
+        self.lobby_pairs += more.lobby_pairs;
         self.messages += more.messages;
         self.bytes += more.bytes;
         self.trace = self.trace.rotate_left(1) ^ more.trace;
@@ -112,7 +129,8 @@ impl fmt::Display for Summary {
         let Self { introduced, introduced_elsewhere, deaths, moved, .. } = self;
         let Self { room_looks, rooms_listed, rooms_listed_elsewhere, members_elsewhere, .. } = self;
         let Self { resumed, passed, passed_elsewhere, answered_in_time, pairs, .. } = self;
-        let Self { messages, bytes, .. } = self;
+        let Self { lobbies_listed, lobbies_listed_elsewhere, .. } = self;
+        let Self { joined, joined_elsewhere, lobby_pairs, messages, bytes, .. } = self;
         write!(
             f,
             "{schedules} schedules, {steps} steps, {deaths} nodes died; GMnet: {looks} looks at lobbies that had {listed} \
@@ -120,7 +138,9 @@ impl fmt::Display for Summary {
              them to other nodes, {moved} hosts moved; rooms and events: {room_looks} looks at lists that had \
              {rooms_listed} rooms, {rooms_listed_elsewhere} of them at other nodes; rooms: {members_elsewhere} clients at \
              other nodes than their rooms; events: {passed} passes arrived, {passed_elsewhere} of them from another \
-             node, {answered_in_time} requests answered, {pairs} pairs introduced, {resumed} peers resumed; {messages} \
+             node, {answered_in_time} requests answered, {pairs} pairs introduced, {resumed} peers resumed; \
+             natpunch: lists had {lobbies_listed} lobbies, {lobbies_listed_elsewhere} of them at other nodes, {joined} \
+             clients joined, {joined_elsewhere} of them at other nodes, {lobby_pairs} pairs introduced; {messages} \
              messages between nodes, {bytes} bytes; every promise kept"
         )
     }

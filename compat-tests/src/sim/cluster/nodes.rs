@@ -97,7 +97,7 @@ impl Nodes {
         let Some(node) = self.nodes.get_mut(n) else { return };
         node.incarnation += 1;
         let cluster = cluster::Config { name: name(n), incarnation: node.incarnation };
-        let dialects = vec![Name::Gmnet, Name::Rooms, Name::Events];
+        let dialects = vec![Name::Gmnet, Name::Rooms, Name::Events, Name::Natpunch];
         // IDs of rooms and peers differ.
         let mut seed = [n as u8; 32];
         seed.iter_mut().zip(node.incarnation.to_le_bytes()).for_each(|(to, from)| *to = from);

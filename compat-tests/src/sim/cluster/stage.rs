@@ -10,7 +10,7 @@ use punchd::dialect::ConnId;
 use super::faults::{Faults, View};
 use super::nodes::{Done, Nodes};
 use super::plan::NODES;
-use super::{events, gmnet, rooms};
+use super::{events, gmnet, natpunch, rooms};
 use crate::sim::rng::Rng;
 use crate::sim::trace::{Trace, Who};
 
@@ -29,6 +29,8 @@ pub enum Event {
     Rooms(rooms::Event),
     /// To those who speak events.
     Events(events::Event),
+    /// To clients of natpunch.
+    Natpunch(natpunch::Event),
 }
 
 /// What a node says, and what it hears, in the story of a run.
@@ -130,9 +132,6 @@ impl Stage {
 
     /// A message of another node comes.
     pub fn hear(&mut self, n: usize, bytes: &[u8]) {
-        if std::env::var_os("DBG").is_some() && bytes.len() > 70 {
-            eprintln!("{:?} to {n}: {}", self.now, bytes.escape_ascii());
-        }
         let done = self.nodes.hear(self.now, n, bytes);
         self.done.extend(done);
     }

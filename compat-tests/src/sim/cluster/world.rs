@@ -9,7 +9,7 @@ use super::faults::Wrong;
 use super::nodes::{Defect, Nodes};
 use super::plan::{END, NODES};
 use super::stage::{Event, Stage};
-use super::{events, gmnet, plan, rooms};
+use super::{events, gmnet, natpunch, plan, rooms};
 use crate::sim::rng::Rng;
 use crate::sim::trace::Trace;
 
@@ -20,6 +20,7 @@ pub struct World {
     gmnet: gmnet::Cast,
     rooms: rooms::Cast,
     events: events::Cast,
+    natpunch: natpunch::Cast,
     summary: Summary,
 }
 
@@ -44,6 +45,7 @@ impl World {
             gmnet: gmnet::Cast::new(&mut stage),
             rooms: rooms::Cast::new(&mut stage),
             events: events::Cast::new(&mut stage),
+            natpunch: natpunch::Cast::new(&mut stage, seed),
             summary: Summary { schedules: 1, ..Summary::default() },
             stage,
         }
@@ -65,7 +67,8 @@ impl World {
     #[must_use]
     pub fn summary(&self) -> Summary {
         let mut summary = self.summary;
-        for of_cast in [self.gmnet.summary(), self.rooms.summary(), self.events.summary()] {
+        let Self { gmnet, rooms, events, natpunch, .. } = self;
+        for of_cast in [gmnet.summary(), rooms.summary(), events.summary(), natpunch.summary()] {
             summary.add(&of_cast);
         }
         (summary.messages, summary.bytes) = self.stage.nodes.sent;
@@ -101,6 +104,7 @@ impl World {
                 self.gmnet.hear(&mut self.stage, &done);
                 self.rooms.hear(&mut self.stage, &done)?;
                 self.events.hear(&mut self.stage, &done)?;
+                self.natpunch.hear(&mut self.stage, &done)?;
             }
             self.stage.post();
         }
@@ -126,6 +130,7 @@ impl World {
             Event::Gmnet(event) => self.gmnet.handle(stage, event)?,
             Event::Rooms(event) => self.rooms.handle(stage, event)?,
             Event::Events(event) => self.events.handle(stage, event)?,
+            Event::Natpunch(event) => self.natpunch.handle(stage, event)?,
         }
         Ok(())
     }
@@ -138,6 +143,7 @@ impl World {
         self.gmnet.on_death(stage, n);
         self.rooms.on_death(stage, n);
         self.events.on_death(stage, n);
+        self.natpunch.on_death(stage, n);
         for times in 0..20 {
             if let Some(hello) = stage.nodes.undead(n, times) {
                 let wait = Duration::from_millis(500) * u32::from(times);
