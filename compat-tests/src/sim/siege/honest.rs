@@ -52,6 +52,10 @@ pub struct Tally {
     pub host_right: u64,
     /// And those that were told a wrong one.
     pub host_wrong: u64,
+    /// Clients that were answered as soon as others although their address, or that of their host, was forged.
+    pub forged_in_time: u64,
+    /// And those that were answered later.
+    pub forged_late: u64,
     /// Clients whose host was not told because it was changing its data.
     pub moved: u64,
     /// The longest that a client waited for its answer.
@@ -76,6 +80,8 @@ impl Tally {
         self.forged_wrong += more.forged_wrong;
         self.host_right += more.host_right;
         self.host_wrong += more.host_wrong;
+        self.forged_in_time += more.forged_in_time;
+        self.forged_late += more.forged_late;
         self.moved += more.moved;
         self.slowest_answer = self.slowest_answer.max(more.slowest_answer);
         self.slowest_notice = self.slowest_notice.max(more.slowest_notice);
@@ -95,8 +101,8 @@ impl fmt::Display for Tally {
             f,
             "{} steps: {} introductions, the slowest answer after {:?}, the slowest notice after \
              {:?}; {} lobbies; the right port told of players that share an address: {}, of those \
-             whose address was forged: {}, and of hosts whose address was forged: {}; {} joins lost \
-             as the host came back at that moment; every other promise kept",
+             whose address was forged: {}, and of hosts whose address was forged: {}; of all these {} \
+             answered in time; {} joins lost as the host came back at that moment; every other promise kept",
             self.steps,
             self.introduced,
             self.slowest_answer,
@@ -105,6 +111,7 @@ impl fmt::Display for Tally {
             share(self.shared_right, self.shared_wrong),
             share(self.forged_right, self.forged_wrong),
             share(self.host_right, self.host_wrong),
+            share(self.forged_in_time, self.forged_late),
             self.moved,
         )
     }
@@ -351,10 +358,13 @@ impl World {
         let settled = host.registered.map(|at| at + host.settles());
         let since = settled.filter(|at| *at > asked).unwrap_or(asked);
         let waited = now - since;
-        let mute = self.siege.forges(client.addr) || is_host_forged;
+        let is_forged = self.siege.forges(client.addr) || is_host_forged;
         // A neighbour may have got its packet; the next may be a moment late.
         let most = if client.is_shared() { limits::HOST_RETURN } else { AT_ONCE };
-        if waited > most && !mute {
+        if is_forged {
+            self.tally.forged_in_time += u64::from(waited <= most);
+            self.tally.forged_late += u64::from(waited > most);
+        } else if waited > most {
             return Err(Broken::Answer(format!("client {n} waited {waited:?}")));
         }
         client.answered = Some(now);
