@@ -108,8 +108,10 @@ pub struct Client {
     pub left: Option<String>,
     /// Of whom it was told, by ID: where and when last, and how often.
     pub told: BTreeMap<String, (SocketAddr, Instant, u32)>,
-    /// When a lobby was closed that it had asked for; a request that was under way may still be answered.
-    pub closed: Option<Instant>,
+    /// When it has asked for something last.
+    pub sent: Instant,
+    /// Until then something that it asked for before may still be answered.
+    pub stray_until: Instant,
     /// It does nothing more.
     pub has_left: bool,
 }
@@ -135,7 +137,8 @@ impl Client {
             list: None,
             left: None,
             told: BTreeMap::new(),
-            closed: None,
+            sent: Instant::default(),
+            stray_until: Instant::default(),
             has_left: false,
         }
     }
@@ -207,6 +210,7 @@ impl Cast {
     pub(super) fn ask(&mut self, stage: &mut Stage, n: usize, wish: Wish) {
         let Some(client) = self.clients.get_mut(n) else { return };
         client.requests += 1;
+        client.stray_until = client.sent + TOLD;
         let asking = Asking { wish, times: 0, since: stage.now, is_meeting: false };
         client.asking = Some(asking);
         stage.after(ANSWERED, Event::Answered(n, client.requests).into());
@@ -217,6 +221,7 @@ impl Cast {
         let Some(client) = self.clients.get_mut(n) else { return };
         let Some(asking) = &mut client.asking else { return };
         asking.times += 1;
+        client.sent = stage.now;
         let wish = asking.wish.clone();
         let Some(request) = client.request(&wish) else { return };
         if let (Some(id), Wish::Join(other) | Wish::Meet(other)) = (&client.id, &wish) {

@@ -117,9 +117,6 @@ impl Cast {
     fn take_update(&mut self, now: Instant, n: usize, update: &LobbyUpdate, is_wished: bool) {
         let LobbyUpdate { lobby_id, update_type, lobby_info } = update;
         if update_type == "lobby_closed" {
-            if let Some(client) = self.clients.get_mut(n).filter(|_| is_wished) {
-                client.closed = Some(now);
-            }
             return self.is_out(now, n, lobby_id);
         }
         let is_elsewhere = self.is_elsewhere(n, lobby_id);
@@ -222,7 +219,7 @@ impl Cast {
                 "Lobby is full" | "Too many lobbies" | "Client not in lobby",
                 Some(Wish::Join(lobby) | Wish::Leave(lobby)),
             ) => self.is_out(now, n, &lobby),
-            ("Lobby not found", _) if client.closed.is_some_and(|at| now.since(at) < TOLD) => {}
+            ("Lobby not found", _) if now < client.stray_until => {}
             ("Lobby not found", Some(Wish::Join(lobby) | Wish::Leave(lobby))) => {
                 let is_open = self.is_surely_open(stage, n, &lobby, since);
                 self.is_out(now, n, &lobby);
