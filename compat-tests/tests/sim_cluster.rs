@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use compat_tests::sim::cluster::nodes::Defect;
 use compat_tests::sim::cluster::{self, Summary};
 
-/// Takes about twenty seconds of one core without optimization.
+/// Takes about thirty seconds of one core without optimization.
 const SEEDS: u64 = 150;
 
 #[test]
