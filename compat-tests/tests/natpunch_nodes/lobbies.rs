@@ -387,3 +387,29 @@ fn who_is_in_a_lobby_of_another_node_is_not_told_that_a_join_failed_before() {
         assert_eq!(world.lobbies(&client)[0].current_players, 2);
     }
 }
+
+#[test]
+fn who_was_told_that_a_lobby_is_lost_is_not_told_so_again() {
+    let mut world = World::of(2);
+    let host = world.client(1, at(1));
+    let lobby = world.create(&host, "one", 4);
+    let client = world.client(0, at(2));
+    world.join(&client, &lobby, &host);
+    world.skip(&[&client]);
+    world.net.cuts.insert((1, 0));
+    let mut told = Vec::new();
+    for _ in 0..80 {
+        if told.is_empty() {
+            world.pass(50);
+            told = news(&world.told(&client));
+        }
+    }
+    assert_eq!(told, ["lobby_closed"]);
+    // Its node tells of it once more, and has not heard that it was lost.
+    world.net.loses = Some(b"losses");
+    world.net.cuts.clear();
+    world.pass(600);
+    world.cut_off(1);
+    world.pass(4000);
+    assert_eq!(news(&world.told(&client)), Vec::<String>::new());
+}

@@ -518,6 +518,8 @@ impl Natpunch {
         let (members, all) = (lobby.members.clone(), lobby.everybody().collect::<Vec<_>>());
         for who in all {
             let is_in = |client: &clients::Client| client.lobbies.contains(&id);
+            // What it asked for before is over, also if its node tells of it once more.
+            self.nodes.wanted.cancel(&(id, who));
             if !self.clients.is_own(who) || !self.clients.get(who).is_some_and(is_in) {
                 continue;
             }
