@@ -151,6 +151,10 @@ pub const ANSWERED_AT_ONCE: usize = super::CLOSED_AT_ONCE;
 /// remembered for more than twice that, as the question may come again.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(4);
 
+/// So long all nodes together that are asked for one introduction of GMnet are waited for, if a host goes from one to the
+/// next: with the time that UDP packets are waited for it is less than eight seconds.
+pub const ANSWERS_WAIT: Duration = Duration::from_secs(5);
+
 /// How long peers and rooms of other nodes that the process before has known are waited for until their nodes tell of
 /// them again: a node that is there does so within a second or two.
 pub const CLAIM: Duration = Duration::from_secs(5);

@@ -122,6 +122,10 @@ impl Gmnet {
             let Some(id) = self.introductions.late.pop_due(cx.now.instant) else { break };
             self.retry(cx, id, true);
         }
+        for _ in 0..AT_ONCE {
+            let Some(id) = self.introductions.answers.pop_due(cx.now.instant) else { break };
+            self.give_node_up(cx, id);
+        }
     }
 
     /// Answers all that wait, with what is known.

@@ -32,6 +32,13 @@ pub(super) struct Introductions {
     pub(super) deadlines: Timers<WaitId>,
     /// The same of those whose host came so late that it is only being asked for its port.
     pub(super) late: Timers<WaitId>,
+    /// When those whose hosts are at other nodes are not kept waiting any more, however often nodes come and go.
+    #[serde(default = "no_answers")]
+    pub(super) answers: Timers<WaitId>,
+}
+
+fn no_answers() -> Timers<WaitId> {
+    Timers::new(limits::cluster::ANSWERS_WAIT)
 }
 
 /// A request that waits. Its connection and its timers hold one, and they end with it.
@@ -62,6 +69,7 @@ impl Default for Introductions {
             returns: Timers::new(limits::HOST_RETURN),
             deadlines: Timers::new(limits::INTRODUCTION_WAIT),
             late: Timers::new(limits::LATE_HOST),
+            answers: no_answers(),
         }
     }
 }
@@ -69,18 +77,25 @@ impl Default for Introductions {
 impl Introductions {
     /// When a request has waited long enough.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        earliest([self.returns.next(), self.deadlines.next(), self.late.next()])
+        earliest([
+            self.returns.next(),
+            self.deadlines.next(),
+            self.late.next(),
+            self.answers.next(),
+        ])
     }
 
     /// Goes on with the requests of another process.
     pub(super) fn restore(&mut self, saved: Self) {
-        let Self { waiting, by_client, shares: _, by_host, returns, deadlines, late } = saved;
+        let Self { waiting, by_client, shares: _, by_host, returns, deadlines, late, answers } =
+            saved;
         (self.waiting, self.by_client, self.by_host) = (waiting, by_client, by_host);
         let clients = self.waiting.iter().map(|(_, waiting)| waiting.request.client);
         clients.for_each(|client| _ = self.shares.add(client, 1));
         self.returns.restore(returns);
         self.deadlines.restore(deadlines);
         self.late.restore(late);
+        self.answers.restore(answers);
     }
 
     /// A request that waits.
@@ -147,6 +162,7 @@ impl Introductions {
         self.returns.cancel(&id);
         self.deadlines.cancel(&id);
         self.late.cancel(&id);
+        self.answers.cancel(&id);
         self.by_client.remove(waiting.request.client, &id);
         self.shares.remove(waiting.request.client, 1);
         if let Some(ids) = self.by_host.get_mut(&waiting.request.host) {

@@ -132,6 +132,9 @@ impl Gmnet {
     ) -> bool {
         let Some(waiting) = self.introductions.get(id) else { return false };
         let (request, asked) = (waiting.request, waiting.asked);
+        if asked.is_some() && !self.introductions.answers.is_armed(&id) {
+            return false;
+        }
         let found = self.find(cx.now, &request);
         let Some((key, node)) = found.and_then(|key| Some((key, self.hosts.node_of(key)?))) else {
             return false;
@@ -158,6 +161,9 @@ impl Gmnet {
         let number = asked.unwrap_or_else(|| self.new_number(cx));
         self.send_ask(cx, node, Ask { id: number, ports, ..ask }, By::Request(id));
         self.introductions.late.cancel(&id);
+        if asked.is_none() {
+            self.introductions.answers.arm(cx.now.instant, id);
+        }
         if let Some(waiting) = self.introductions.get_mut(id) {
             waiting.asked = Some(number);
         }
@@ -237,6 +243,16 @@ impl Gmnet {
             if let Some(asked) = self.nodes.asking.open.remove(&id) {
                 self.conclude_asked(cx, id, &asked, Said::No);
             }
+        }
+    }
+
+    /// A client has waited for long enough for a host of another node.
+    pub(in crate::dialect::gmnet) fn give_node_up(&mut self, cx: &mut Context<'_>, id: WaitId) {
+        let number = self.introductions.get(id).and_then(|waiting| waiting.asked);
+        if let Some(number) = number
+            && let Some(asked) = self.nodes.asking.remove(number)
+        {
+            self.conclude_asked(cx, number, &asked, Said::No);
         }
     }
 
