@@ -302,7 +302,7 @@ impl Events {
             (Some(_), _) => tell(out, Whom::Node(node), &Message::Leave { token: peer.token }),
             // Whoever has been told that it has left is in none already.
             (None, Some(Some(before))) => {
-                peer.remote = None;
+                (peer.remote, peer.left) = (None, Some(before));
                 self.tell_room_gone(id, before, out);
             }
             // It may ask for another one already.
@@ -387,6 +387,10 @@ impl Events {
             // The node may only have been out of reach, and was told meanwhile that the peer is still in its room.
             self.be_in_none(id, out);
             self.tell_room_gone(id, room, out);
+            // That it is put out there, before that is heard, is no news.
+            if let Some(peer) = self.peer_mut(id) {
+                peer.left = Some(room);
+            }
         }
     }
 }

@@ -224,3 +224,28 @@ fn who_has_come_into_another_room_of_a_node_is_not_taken_out_of_it_by_word_of_th
     assert_eq!(names(&world.heard(bob)), ["self_left"]);
     world.ask(bob, "create_room", json!({"name": "own"})).unwrap();
 }
+
+/// There its host may kick it before that node has heard that the peer has left.
+#[test]
+fn who_was_told_that_its_room_is_gone_is_not_told_again_that_it_is_in_it_no_more() {
+    for is_lost in [false, true] {
+        let (mut world, node, bob) = asking();
+        let token = world.events.token_of(bob);
+        world.hear(node, [is_in(token, Some(7))]);
+        world.answers(node, bob, 1, ("data", json!({"room": "7"})));
+        world.heard(bob);
+        if is_lost {
+            world.act(|events, cx| events.on_node_gone(cx, node));
+            world.turn();
+            world.act(|events, cx| events.on_node_joined(cx, node));
+            world.hear(node, [Message::Begin]);
+        } else {
+            world.hear(node, [is_in(token, None)]);
+        }
+        assert_eq!(names(&world.heard(bob)), ["room_deleted", "self_left"], "{is_lost}");
+        let data = json!({"room": format!("{:016x}", 7), "id": "bob", "reason": "kicked"});
+        let kicked = json!({"type": "pass", "name": "self_left", "data": data});
+        world.hear(node, [Message::Write { token, object: kicked.to_string().into_bytes() }]);
+        assert_eq!(world.heard(bob), Vec::<Value>::new(), "{is_lost}");
+    }
+}
