@@ -153,7 +153,7 @@ pub struct Options {
     #[arg(help_heading = "Games", value_parser = parse_flag)]
     pub testing: bool,
 
-    /// Admit only games with this key; repeatable, one for each game
+    /// Admit only games with this key; repeatable
     #[arg(long = "key", env = "PUNCHD_KEY", hide_env = true, value_name = "SECRET")]
     #[arg(id = "key", help_heading = "Games", value_delimiter = ',', value_parser = parse_key)]
     pub keys: Vec<String>,

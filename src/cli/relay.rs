@@ -14,7 +14,7 @@ use crate::limits;
 /// The options of the relay.
 #[derive(Args, Debug, PartialEq, Eq)]
 pub struct RelayOptions {
-    /// Relay players who cannot meet; GMnet needs a second address
+    /// Relay pairs that fail; GMnet needs a second address
     #[arg(long, env = "PUNCHD_RELAY", hide_env = true, value_delimiter = ',', num_args = 0..=1)]
     #[arg(help_heading = "Relay", value_name = "IP", value_parser = parse_relay)]
     #[arg(default_missing_value = OWN)]

@@ -132,7 +132,7 @@ fn who_was_told_an_inside_address_is_told_what_helps() {
     world.join([203, 0, 113, 4], "127.0.0.1");
     world.pass(4);
     let warned = world.json("/api/v1/status")["warnings"][0].as_str().unwrap().to_owned();
-    assert!(warned.starts_with("a player from outside was told 127.0.0.1, which he"), "{warned}");
+    assert!(warned.starts_with("a player from outside was told 127.0.0.1, which they"), "{warned}");
 }
 
 /// It is told and counted in each dialect.
