@@ -211,7 +211,10 @@ impl Book {
         let id = &info.client_id;
         self.check_at(clients, id, info.public_endpoint.as_ref(), when)?;
         let is_in = self.may_be_in(id, lobby, when);
-        is_in.then_some(()).ok_or_else(|| format!("{id} is not in the lobby"))
+        is_in.then_some(()).ok_or_else(|| {
+            let entry = self.entries.get(&(id.clone(), lobby.to_owned()));
+            format!("{id} is not in the lobby: {entry:?} {:?}", self.ids.get(id))
+        })
     }
 
     /// Checks that a client is told of another one.

@@ -9,7 +9,7 @@ use punchd::limits::{NATPUNCH_JOIN, NATPUNCH_SILENCE};
 use super::super::faults::{SETTLED, TOLD, Wrong};
 use super::super::stage::Stage;
 use super::book::{When, parse};
-use super::client::{Place, Wish};
+use super::client::{Client, Place, Wish};
 use super::{Cast, Event};
 
 impl Cast {
@@ -116,6 +116,16 @@ impl Cast {
 
     fn take_update(&mut self, now: Instant, n: usize, update: &LobbyUpdate, is_wished: bool) {
         let LobbyUpdate { lobby_id, update_type, lobby_info } = update;
+        let is_own = |client: &Client| {
+            let info = lobby_info.as_ref().filter(|info| !info.members.is_empty());
+            info.is_none_or(|info| {
+                info.members.iter().any(|of| client.id.as_ref() == Some(&of.client_id))
+            })
+        };
+        // That of an ID that it had before, at the node of the lobby.
+        if update_type == "lobby_closed" && !self.clients.get(n).is_some_and(is_own) {
+            return;
+        }
         if update_type == "lobby_closed" {
             return self.is_out(now, n, lobby_id);
         }
