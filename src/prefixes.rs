@@ -1,7 +1,7 @@
 //! Who an address is counted as, and how much of something each source has. A *source* is whoever may send from
 //! every address of a prefix: one IPv4 address, or one IPv6 /64 (RFC 6177).
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
@@ -187,6 +187,18 @@ impl<T: Default> Shares<T> {
         let Some(level) = differ else { return Ordering::Equal };
         let held = |addr| self.of(addr).get(level).copied().unwrap_or_default();
         held(holder).cmp(&held(wants).saturating_add(amount))
+    }
+
+    /// Who of these makes place for a newcomer who would hold one: somebody of the network that holds most, and more than
+    /// that of the newcomer then would. Of several the one with the least key, and of these the first.
+    pub fn gives_way<Id, Key: Ord>(
+        &self,
+        newcomer: IpAddr,
+        all: impl Iterator<Item = (Id, IpAddr, Key)>,
+    ) -> Option<Id> {
+        let larger = all.filter(|(_, at, _)| self.compare(*at, newcomer, 1) == Ordering::Greater);
+        let keyed = larger.map(|(id, at, key)| (id, (Reverse(self.of(at)), key)));
+        keyed.min_by(|(_, one), (_, other)| one.cmp(other)).map(|(id, _)| id)
     }
 
     /// How many sources have some.

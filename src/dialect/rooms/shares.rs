@@ -2,7 +2,7 @@
 //! shares an address or a network with most others. Never one who holds less than the newcomer
 //! would.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -36,7 +36,9 @@ impl Table {
         let clients = || room.clients.iter().rev().filter_map(|id| self.peer(*id));
         let mut shares = Shares::<()>::default();
         clients().for_each(|client| _ = shares.add(client.endpoint.ip(), 1));
-        last_of_most(&shares, newcomer, clients())
+        // The newest first, and who is missed least.
+        let all = clients().map(|client| (client.id, client.endpoint.ip(), how_missed(client)));
+        shares.gives_way(newcomer, all)
     }
 
     /// Which peer makes place for a newcomer from this address when all places are taken: one of the
@@ -52,21 +54,6 @@ impl Table {
     pub(super) fn has_players(&self, peer: &Peer) -> bool {
         peer.is_host && self.room(peer.room).is_some_and(|room| !room.clients.is_empty())
     }
-}
-
-/// Of these peers, the newest first, the one whose network has most and that is missed least.
-fn last_of_most<'a>(
-    shares: &Shares,
-    newcomer: IpAddr,
-    peers: impl Iterator<Item = &'a Peer>,
-) -> Option<Id> {
-    let larger =
-        peers.filter(|peer| shares.compare(peer.endpoint.ip(), newcomer, 1) == Ordering::Greater);
-    let last = larger.min_by_key(|peer| {
-        let most = Reverse(shares.of(peer.endpoint.ip()));
-        (most, how_missed(peer))
-    });
-    last.map(|peer| peer.id)
 }
 
 /// Those first that are missed least: who has not proved itself, who is not connected, who came last.

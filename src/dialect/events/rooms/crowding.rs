@@ -1,6 +1,5 @@
 //! Who gives way when a room has no place left: one who shares an address or a network with most others in it.
 
-use std::cmp::{Ordering, Reverse};
 use std::net::IpAddr;
 
 use super::{Context, Events, Room};
@@ -49,8 +48,6 @@ impl Events {
         let members = members.filter_map(|seat| Some((seat.conn, addr(seat.conn)?)));
         let mut shares = Shares::<()>::default();
         members.clone().for_each(|(_, addr)| _ = shares.add(addr, 1));
-        let larger = |at: &IpAddr| shares.compare(*at, newcomer, 1) == Ordering::Greater;
-        let larger = members.filter(|(_, at)| larger(at));
-        larger.min_by_key(|(_, at)| Reverse(shares.of(*at))).map(|(id, _)| id)
+        shares.gives_way(newcomer, members.map(|(id, addr)| (id, addr, ())))
     }
 }

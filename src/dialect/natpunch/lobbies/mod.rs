@@ -1,6 +1,5 @@
 //! The lobbies there are.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -73,9 +72,9 @@ impl Lobby {
         let mut shares = Shares::<()>::default();
         let all = self.members.iter().chain(&self.pending);
         all.filter_map(from).for_each(|addr| _ = shares.add(addr, 1));
-        let pending = self.pending.iter().filter_map(|id| Some((from(id)?, *id)));
-        let larger = pending.filter(|(addr, _)| shares.compare(*addr, to, 1) == Ordering::Greater);
-        larger.max_by_key(|(addr, _)| shares.of(*addr)).map(|(_, id)| id)
+        // The last who came.
+        let pending = self.pending.iter().rev().filter_map(|id| Some((*id, from(id)?, ())));
+        shares.gives_way(to, pending)
     }
 
     fn rank(&self, id: Uuid) -> Rank {
