@@ -102,7 +102,8 @@ impl Nodes {
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         let is_behind = !self.leaving.is_idle() || !self.lost.is_empty();
         let now = is_behind.then(Instant::default);
-        let timers = [self.wanted.next(), self.leads.next(), self.maybe.next()];
+        let timers =
+            [self.wanted.next(), self.leads.next(), self.maybe.next(), self.introduced.next()];
         earliest([
             now,
             self.replication.next(),
@@ -117,6 +118,7 @@ impl Nodes {
         each("natpunch: those whom others have forgotten", self.lost.len());
         each("natpunch: those who may be gone", self.leaving.len());
         each("natpunch: pairs that others are asked for", self.asked.len());
+        each("natpunch: pairs that others introduce", self.introduced.len());
         each("natpunch: joins at other nodes", self.wanted.len());
         each("natpunch: clients of others here", self.leads.len() + self.maybe.len());
         each("natpunch: those whom others know", self.replication.len());
@@ -365,9 +367,10 @@ impl Natpunch {
             self.tell_part(cx, node);
         }
         self.give_asks_up(cx);
-        let Nodes { wanted, leads, maybe, .. } = &mut self.nodes;
+        let Nodes { wanted, leads, maybe, introduced, .. } = &mut self.nodes;
         while wanted.pop_due(now).is_some() {}
         while leads.take_due(now).or_else(|| maybe.take_due(now)).is_some() {}
+        while introduced.take_due(now).is_some() {}
         self.sweep(cx);
         if self.nodes.claims_end.is_some_and(|end| end <= now) {
             self.end_claims(cx);
