@@ -24,13 +24,13 @@ const GHOST: Duration = Duration::from_secs(5);
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
-/// The second has a relay.
+/// The second has a relay, at an address that no other test has.
 fn node(nats: &NatsServers, n: usize) -> (Master, SocketAddr) {
-    let urls = nats.urls(0);
+    let (urls, ip) = (nats.urls(0), loopback().to_string());
     let mut options = vec!["--cluster", &urls, "--node", NAMES[n]];
     if n == 1 {
-        let relay = ["--relay", "--relay-public", "203.0.113.8", "--relay-ports", "20300-20303"];
-        options.extend(relay);
+        options.extend(["--relay", &ip, "--relay-ports", "20300-20303"]);
+        options.extend(["--relay-public", "203.0.113.8"]);
     }
     start_with_window(&options)
 }
