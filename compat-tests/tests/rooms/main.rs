@@ -12,6 +12,7 @@ use compat_tests::running::Running;
 use compat_tests::{natlab, skipped};
 
 mod chat;
+mod forged;
 mod lobby;
 
 const WAIT: Duration = Duration::from_secs(20);
