@@ -271,12 +271,21 @@ async function join(player, name) {
   await player.ask('leave_room', {});
 }
 
+// The addresses of SERVER,SERVER. A name without one may be that of a server that is gone.
+async function addresses(servers) {
+  // One kind of address in all we do: IPv4. A name may have several.
+  const find = async (host) => (await dns.lookup(host, { family: 4, all: true })).map(({ address }) => ({ host, address }));
+  const found = await Promise.all(servers.split(',').map((host) => find(host).catch((error) => {
+    console.error(`${error.message}; leaving it out`);
+    return [];
+  })));
+  if (!found.flat().length) throw new Error('no server has an address');
+  return found.flat();
+}
+
 async function main([server, port, role, room, certificate]) {
   if (!room || !['host', 'join'].includes(role)) throw new Error('see the first lines of this file');
-  // One kind of address in all we do: IPv4. A name may have several.
-  const find = (host) => dns.lookup(host, { family: 4, all: true });
-  const found = server.split(',').map(async (host) => (await find(host)).map(({ address }) => ({ host, address })));
-  const player = new Player((await Promise.all(found)).flat(), Number(port), certificate);
+  const player = new Player(await addresses(server), Number(port), certificate);
   await player.comeIn();
   await { host, join }[role](player, room);
   player.close();

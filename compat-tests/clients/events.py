@@ -31,15 +31,24 @@ class Lost(Exception):
     """The server has closed the connection, as it does when it is restarted, or does not answer."""
 
 
+def addresses(servers, *kind):
+    """The addresses of SERVER,SERVER. A name without one may be that of a server that is gone."""
+    found = []
+    for name in servers.split(","):
+        try:
+            found += [(name, info[4]) for info in socket.getaddrinfo(name, *kind)]
+        except OSError as error:
+            print(f"{name}: {error.strerror}; leaving it out", file=sys.stderr)
+    return found or sys.exit("no server has an address")
+
+
 class Player:
     """A connection for events, and a UDP socket for the game."""
 
     def __init__(self, servers, port, certificate):
         # One kind of address in all we do: IPv4. A name may have several.
         kind = (port, socket.AF_INET, socket.SOCK_STREAM)
-        self.servers = [
-            (name, info[4]) for name in servers.split(",") for info in socket.getaddrinfo(name, *kind)
-        ]
+        self.servers = addresses(servers, *kind)
         self.patience = SILENT if len(self.servers) > 1 else PATIENCE
         self.certificate = certificate
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

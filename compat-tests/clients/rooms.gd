@@ -43,7 +43,16 @@ func _initialize():
 	else:
 		# One kind of address in all we do: IPv4.
 		for name in args[0].split(","):
-			server_ips.append(IP.resolve_hostname(name, IP.TYPE_IPV4))
+			var ip = IP.resolve_hostname(name, IP.TYPE_IPV4)
+			# It may be the name of a server that is gone.
+			if ip == "":
+				printerr("no address of ", name, "; leaving it out")
+			else:
+				server_ips.append(ip)
+		if not server_ips:
+			fail("no server has an address")
+			quit(1)
+			return
 		server_ip = server_ips[0]
 		server_port = int(args[1])
 		open_socket()

@@ -79,12 +79,15 @@ static void rooms_add_servers(Player *p, const char *names, const char *port) {
     char name[256];
     for (int length; (length = (int)strcspn(names, ",")) > 0; names += length + (names[length] == ',')) {
         snprintf(name, sizeof name, "%.*s", length, names);
-        if (getaddrinfo(name, port, &hints, &info)) rooms_fail("no address of", name);
+        if (getaddrinfo(name, port, &hints, &info)) { /* It may be the name of a server that is gone. */
+            fprintf(stderr, "no address of %s; leaving it out\n", name);
+            continue;
+        }
         for (struct addrinfo *one = info; one && p->servers < SERVERS; one = one->ai_next)
             memcpy(&p->all[p->servers++], one->ai_addr, sizeof p->server);
         freeaddrinfo(info);
     }
-    if (!p->servers) rooms_fail("no", "server");
+    if (!p->servers) rooms_fail("no server", "has an address");
     p->server = p->all[0];
 }
 

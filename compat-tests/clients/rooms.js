@@ -258,11 +258,21 @@ async function join(player, name) {
   await player.ask(`lr:${player.key}`, 'lr');
 }
 
+// The addresses of SERVER,SERVER. A name without one may be that of a server that is gone.
+async function addresses(servers) {
+  // One kind of address in all we do: IPv4. A name may have several.
+  const find = async (host) => (await dns.lookup(host, { family: 4, all: true })).map(({ address }) => ({ host, address }));
+  const found = await Promise.all(servers.split(',').map((host) => find(host).catch((error) => {
+    console.error(`${error.message}; leaving it out`);
+    return [];
+  })));
+  if (!found.flat().length) throw new Error('no server has an address');
+  return found.flat();
+}
+
 async function main([server, port, role, name]) {
   if (!name || !['host', 'join'].includes(role)) throw new Error('see the first lines of this file');
-  // One kind of address in all we do: IPv4. A name may have several.
-  const found = await Promise.all(server.split(',').map((name) => dns.lookup(name, { family: 4, all: true })));
-  const player = new Player(found.flat().map(({ address }) => address), Number(port));
+  const player = new Player((await addresses(server)).map(({ address }) => address), Number(port));
   await player.openSocket();
   await { host, join }[role](player, name);
   player.socket.close();

@@ -48,10 +48,12 @@ local function new(servers, port)
   for _, name in ipairs(split(servers, ",")) do
     -- One kind of address in all we do: IPv4. A name may have several.
     local _, found = socket.dns.toip(name)
-    for _, ip in ipairs(found and found.ip or { name:match("^%d+%.%d+%.%d+%.%d+$") or fail("no address of " .. name) }) do
-      ips[#ips + 1] = ip
-    end
+    found = found and found.ip or { name:match("^%d+%.%d+%.%d+%.%d+$") }
+    -- It may be the name of a server that is gone.
+    if not found[1] then io.stderr:write("no address of ", name, "; leaving it out\n") end
+    for _, ip in ipairs(found) do ips[#ips + 1] = ip end
   end
+  if not ips[1] then fail("no server has an address") end
   local player = setmetatable({ ips = ips, port = port, peers = {}, told = {} }, Player)
   player:next_server()
   return player

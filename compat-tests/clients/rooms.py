@@ -24,13 +24,24 @@ TRIES = 4  # so many packets without an answer, and the next server is asked
 OWN = "d.app=minimal"  # own data of the rooms of this client, and what it looks for
 
 
+def addresses(servers, *kind):
+    """The addresses of SERVER,SERVER. A name without one may be that of a server that is gone."""
+    found = []
+    for name in servers.split(","):
+        try:
+            found += [(name, info[4]) for info in socket.getaddrinfo(name, *kind)]
+        except OSError as error:
+            print(f"{name}: {error.strerror}; leaving it out", file=sys.stderr)
+    return found or sys.exit("no server has an address")
+
+
 class Player:
     """One UDP socket for the server and the peers: who sent a packet tells what it is."""
 
     def __init__(self, servers, port):
         # One kind of address in all we do: IPv4. A name may have several.
         kind = (port, socket.AF_INET, socket.SOCK_DGRAM)
-        self.servers = [info[4] for name in servers.split(",") for info in socket.getaddrinfo(name, *kind)]
+        self.servers = [address for _, address in addresses(servers, *kind)]
         self.server = self.servers[0]
         self.id = self.key = None
         self.hosts = False

@@ -87,6 +87,16 @@ fn languages(folder: &Folder) -> Vec<Language> {
     all.into_iter().flatten().collect()
 }
 
+/// Those of events as well.
+fn all_languages(folder: &Folder) -> Vec<Language> {
+    let events =
+        [("Python, events", "python3", "events.py"), ("JavaScript, events", "node", "events.js")];
+    let events = events.into_iter().filter_map(|(name, program, file)| {
+        found(name, ("events", file), &[(&[program, "--version"], &[program])])
+    });
+    languages(folder).into_iter().chain(events).collect()
+}
+
 /// The one in C is a header that has to be translated first.
 fn compiled(folder: &Folder) -> Option<Language> {
     let program = folder.file("rooms");
@@ -193,14 +203,7 @@ fn hosts_in_every_language_open_their_rooms_again_after_a_restart() {
     let addr: SocketAddr = (loopback(), 6510).into();
     let master = Master::start_at(addr, &[]);
     let ip = addr.ip().to_string();
-    let mut all = languages(&folder);
-    let version: &[&str] = &["--version"];
-    for (name, program, file) in
-        [("Python, events", "python3", "events.py"), ("JavaScript, events", "node", "events.js")]
-    {
-        let check = [&[program], version].concat();
-        all.extend(found(name, ("events", file), &[(&check, &[program])]));
-    }
+    let all = all_languages(&folder);
     let start = |of: &Language, role| {
         let room = format!("A room of {}", of.name);
         Running::start(of, &[&ip, "6510", role, &room])
@@ -219,21 +222,20 @@ fn hosts_in_every_language_open_their_rooms_again_after_a_restart() {
     }
 }
 
-/// Of three servers the first is not there and the second is killed, or says nothing any more: hosts go on to the
-/// third, and are found there.
+/// A name that no server has.
+const NOBODY: &str = "nobody.invalid";
+
+/// Of four servers the first has no address any more, the second is not there and the third is killed, or says nothing
+/// any more: hosts go on to the last, and are found there.
 #[test]
 fn hosts_in_every_language_go_on_to_the_next_server() {
     let folder = Folder::new();
-    let mut all = languages(&folder);
-    for (name, program, file) in
-        [("Python, events", "python3", "events.py"), ("JavaScript, events", "node", "events.js")]
-    {
-        all.extend(found(name, ("events", file), &[(&[program, "--version"], &[program])]));
-    }
+    let all = all_languages(&folder);
     for is_killed in [true, false] {
         let [dead, first, next] = [(); 3].map(|()| SocketAddr::from((loopback(), 6510)));
         let [one, other] = [first, next].map(|addr| Master::start_at(addr, &[]));
         let servers = [dead, first, next].map(|addr| addr.ip().to_string()).join(",");
+        let servers = format!("{NOBODY},{servers}");
         let start = |of: &Language, role| {
             let room = format!("A room of {}", of.name);
             Running::start(of, &[&servers, "6510", role, &room])
@@ -264,6 +266,26 @@ fn hosts_in_every_language_go_on_to_the_next_server() {
             one.signal(Signal::SIGCONT);
         }
         drop(other);
+    }
+}
+
+/// Where no server has an address they say so, and no more.
+#[test]
+fn clients_in_every_language_say_that_no_server_has_an_address() {
+    let folder = Folder::new();
+    for language in &all_languages(&folder) {
+        let mut client = Running::start(language, &[NOBODY, "6510", "join", "Room"]);
+        let deadline = Instant::now() + PATIENCE;
+        while client.child.try_wait().unwrap().is_none() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let status = client.child.wait().unwrap();
+        let said = client.errors() + &client.lines.iter().collect::<Vec<_>>().join("\n");
+        assert!(!status.success(), "{}: {said}", language.name);
+        assert!(said.contains("no server has an address"), "{}: {said}", language.name);
+        // The engine says of itself which it is.
+        let is_engine = language.name == "GDScript";
+        assert!(is_engine || said.lines().count() <= 2, "{}: {said}", language.name);
     }
 }
 
