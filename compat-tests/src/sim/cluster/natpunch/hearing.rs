@@ -64,10 +64,12 @@ impl Cast {
                 self.say(stage, n, Content::KeepAlive(KeepAlive { client_id: id }));
             }
             (Content::CreateLobbyResponse(made), wish) => {
-                if wish.is_some_and(
+                let is_wished = wish.is_some_and(
                     |wish| matches!(wish, Wish::Create(name, _) if name == made.lobby_name),
-                ) {
-                    client.asking = None;
+                );
+                // Each request opens one, and the answer to the first may have been lost.
+                if is_wished && client.asking.take().is_some_and(|asking| asking.times > 1) {
+                    client.loose.insert(made.lobby_name.clone());
                 }
                 let host = client.id.clone().unwrap_or_default();
                 client.places.insert(made.lobby_id.clone(), Place { since: now, seen: now, host });
