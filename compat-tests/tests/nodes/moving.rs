@@ -81,7 +81,7 @@ fn a_host_is_told_of_a_client_once_though_its_node_was_lost_meanwhile() {
     world.pass(3200);
     world.net.cuts.clear();
     // It is back and asked anew, and again and again, as all that it answers is lost.
-    for _ in 0..680 {
+    for _ in 0..280 {
         world.net.loses = Some(b"said");
         world.pass(5);
     }
