@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use compat_tests::master::{Master, binary, loopback};
 use compat_tests::natlab;
@@ -196,6 +196,13 @@ fn the_debug_client_by_hand() {
         host.line_after("player_left");
         ends_well(guest);
     }
+    // So does who has done what it was told to on the command line; the server alone would take longer to notice.
+    let guest = start(&master, &["join", "Chess"]);
+    host.line_after("player_joined");
+    ends_well(guest);
+    let end = Instant::now();
+    host.line_after("player_left");
+    assert!(end.elapsed() < Duration::from_secs(10), "{:?}", end.elapsed());
     let pid = i32::try_from(host.pid()).unwrap();
     kill(Pid::from_raw(pid), Signal::SIGINT).unwrap();
     assert!(host.wait().success());

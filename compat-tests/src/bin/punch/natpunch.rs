@@ -195,9 +195,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
             done.map(|()| _ = session.wait(args.stay, |_| false))
         }
     };
-    if args.command.is_none() || (session.is_interrupted)() {
-        session.leave_at_last();
-    }
+    session.leave_at_last();
     ended
 }
 
