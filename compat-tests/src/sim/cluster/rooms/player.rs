@@ -157,6 +157,8 @@ impl Cast {
         if asking.times < TIMES {
             return self.send(stage, n);
         }
+        // A node that lives has asked another one, whose answer is still under way.
+        self.is_unsure |= asking.opens() && stage.nodes.lives(player.node);
         player.asking = None;
         let before = player.node;
         let others = before + 1 + stage.rng.index(NODES - 1);
