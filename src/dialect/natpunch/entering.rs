@@ -1,5 +1,6 @@
 //! Lobbies are opened, joined, and entered once the host has been met.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::debug;
@@ -36,30 +37,14 @@ impl Natpunch {
             return self.refuse(cx, from, "Lobby name is too long");
         }
         self.clients.uses_lobbies(host);
-        let Some(client) = self.clients.get(host) else { return };
-        if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
-            cx.refused(Name::Natpunch, Reason::Places, from.peer.ip());
-            return self.refuse(cx, from, TOO_MANY_LOBBIES);
-        }
         // Only its own host is told what has been taken out.
-        let shown = clean(&request.lobby_name).into_owned();
-        let (name, most) = (shown.clone(), request.max_players);
-        let (addr, game) = (from.peer.ip(), client.game.clone());
-        if let Some(other) = self.lobbies.in_the_way(addr) {
-            self.close(cx.now.instant, other, cx.out);
-        }
-        let Some(id) = self.lobbies.create(name, most, (host, addr, &game), &mut self.rng) else {
+        let name = clean(&request.lobby_name).into_owned();
+        let most = request.max_players;
+        let opened = self.opened(host, &name, most);
+        let Some(id) = opened.or_else(|| self.open(cx, (host, from.peer), &name, most)) else {
             cx.refused(Name::Natpunch, Reason::Places, from.peer.ip());
             return self.refuse(cx, from, TOO_MANY_LOBBIES);
         };
-        self.clients.enter(host, id);
-        cx.shared.nats.settle(cx.now.instant, from.peer);
-        debug!("{host} opened the lobby {id}");
-        let at = from.peer;
-        let event = ("registered", at);
-        let but = if most < 2 { ", but with this max_players nobody can join" } else { "" };
-        let line = format_args!("lobby {shown:?} is open, its host is {at}{but}");
-        say(&mut self.lines, cx, event, line);
         let response = CreateLobbyResponse {
             success: true,
             lobby_id: id.to_string(),
@@ -67,6 +52,39 @@ impl Natpunch {
             message: "Lobby created successfully".into(),
         };
         self.answer(cx, from, Content::CreateLobbyResponse(response));
+    }
+
+    /// The lobby that a client has opened, if it asks for it once more: the answer was lost.
+    fn opened(&self, host: Uuid, name: &str, most: u32) -> Option<Uuid> {
+        let mut own = self.clients.get(host)?.lobbies.iter().copied();
+        own.find(|id| self.lobbies.get(*id).is_some_and(|lobby| lobby.is_as_opened(name, most)))
+    }
+
+    /// Opens a lobby; none if there are too many.
+    fn open(
+        &mut self,
+        cx: &mut Context<'_>,
+        host: (Uuid, SocketAddr),
+        name: &str,
+        most: u32,
+    ) -> Option<Uuid> {
+        let (host, at) = host;
+        let client = self.clients.get(host)?;
+        if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
+            return None;
+        }
+        let game = client.game.clone();
+        if let Some(other) = self.lobbies.in_the_way(at.ip()) {
+            self.close(cx.now.instant, other, cx.out);
+        }
+        let id = self.lobbies.create(name.into(), most, (host, at.ip(), &game), &mut self.rng)?;
+        self.clients.enter(host, id);
+        cx.shared.nats.settle(cx.now.instant, at);
+        debug!("{host} opened the lobby {id}");
+        let but = if most < 2 { ", but with this max_players nobody can join" } else { "" };
+        let line = format_args!("lobby {name:?} is open, its host is {at}{but}");
+        say(&mut self.lines, cx, ("registered", at), line);
+        Some(id)
     }
 
     pub(super) fn join(&mut self, cx: &mut Context<'_>, from: Sender, request: &JoinLobbyRequest) {

@@ -153,8 +153,8 @@ fn bounds_are_told() {
     let id = world.client(addr(1));
     let answers = world.say(addr(1), create(&id, &"x".repeat(65), 8));
     assert_eq!(answers, [(addr(1), error("Lobby name is too long"))]);
-    for _ in 0..limits::NATPUNCH_LOBBIES_PER_CLIENT {
-        world.lobby(addr(1), &id, 8);
+    for n in 0..limits::NATPUNCH_LOBBIES_PER_CLIENT {
+        world.lobby(addr(1), &id, 8 + n as u64);
     }
     let answers = world.say(addr(1), create(&id, "One more", 8));
     assert_eq!(answers, [(addr(1), error("Too many lobbies"))]);

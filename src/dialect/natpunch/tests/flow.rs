@@ -56,6 +56,34 @@ fn a_moved_endpoint_is_believed_when_the_old_one_is_quiet() {
 }
 
 #[test]
+fn who_asks_again_as_the_answer_was_lost_gets_the_same_lobby() {
+    let mut world = World::new();
+    let ids = [1, 2].map(|n| world.client(addr(n)));
+    let lobby = world.lobby(addr(1), &ids[0], 4);
+    assert_eq!(world.lobby(addr(1), &ids[0], 4), lobby);
+    let larger = world.lobby(addr(1), &ids[0], 5);
+    assert_ne!(larger, lobby);
+    assert_ne!(world.lobby(addr(2), &ids[1], 4), lobby, "that of another client");
+    assert_eq!(world.lobby(addr(1), &ids[0], 4), lobby);
+    // Where somebody has come, or is about to, a host may want one more.
+    world.say(addr(2), join(&lobby, &ids[1]));
+    let second = world.lobby(addr(1), &ids[0], 4);
+    assert_ne!(second, lobby);
+    world.say(addr(1), ready(&lobby, &ids[1]));
+    assert_eq!(world.lobby(addr(1), &ids[0], 4), second);
+    // There are as many as a client may have.
+    world.lobby(addr(1), &ids[0], 6);
+    assert_eq!(
+        world.say(addr(1), create(&ids[0], "Game", 7)),
+        [(addr(1), error("Too many lobbies"))]
+    );
+    assert_eq!(world.lobby(addr(1), &ids[0], 6).len(), lobby.len());
+    // He is a member there, and not its host.
+    world.say(addr(1), leave(&lobby, &ids[0]));
+    assert_ne!(world.lobby(addr(1), &ids[0], 4), lobby);
+}
+
+#[test]
 fn only_the_host_lets_in_and_only_who_asked() {
     let mut world = World::new();
     let ids: Vec<String> = (1..=3).map(|n| world.client(addr(n))).collect();

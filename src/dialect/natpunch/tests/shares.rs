@@ -30,8 +30,8 @@ fn sixteen_addresses_do_not_take_all_lobbies() {
         for port in 0..16 {
             let at = crowd(n, 4000 + port);
             let id = world.client(at);
-            for _ in 0..4 {
-                let sent = world.say(at, create(&id, "mine", 4));
+            for most in 4..8 {
+                let sent = world.say(at, create(&id, "mine", most));
                 open += sent
                     .iter()
                     .filter(|(to, m)| *to == at && *m != error("Too many lobbies"))
@@ -49,7 +49,7 @@ fn sixteen_addresses_do_not_take_all_lobbies() {
     // One who has as many as anybody gets none.
     let at = crowd(0, 5000);
     let more = world.client(at);
-    let sent: Vec<_> = (0..4).flat_map(|_| world.say(at, create(&more, "more", 4))).collect();
+    let sent: Vec<_> = (4..8).flat_map(|most| world.say(at, create(&more, "more", most))).collect();
     assert!(sent.contains(&(at, error("Too many lobbies"))));
     // The lobby with members is as it was.
     assert_eq!(world.say(addr(2), leave(&first, &member.1)).len(), 3);
@@ -150,7 +150,8 @@ fn one_address_has_64_lobbies() {
         .map(|n| {
             let at = crowd(1, 4000 + n);
             let id = world.client(at);
-            let sent: Vec<_> = (0..4).flat_map(|_| world.say(at, create(&id, "x", 2))).collect();
+            let sent: Vec<_> =
+                (4..8).flat_map(|most| world.say(at, create(&id, "x", most))).collect();
             sent.iter().filter(|(_, message)| *message != error("Too many lobbies")).count()
         })
         .sum();
@@ -327,7 +328,7 @@ fn who_has_many_lobbies_hides_nobody_elses_from_lists() {
     let honest = world.lobby(addr(1), &host, 4);
     for (n, port) in (0..16u16).flat_map(|n| (0..16).map(move |port| (n, port))) {
         let id = world.client(crowd(n, 4000 + port));
-        (0..4).for_each(|_| drop(world.lobby(crowd(n, 4000 + port), &id, 4)));
+        (4..8).for_each(|most| drop(world.lobby(crowd(n, 4000 + port), &id, most)));
     }
     let seen = seen(&mut world, addr(2));
     assert!(seen[&honest] > 40, "{}", seen[&honest]);
@@ -339,9 +340,9 @@ fn who_has_many_lobbies_hides_nobody_elses_from_lists() {
 fn who_has_a_large_network_hides_nobody_elses_lobbies_from_lists() {
     let six = |text: String| SocketAddr::new(text.parse().unwrap(), 4000);
     let mut world = World::new();
-    let mut open = |at: SocketAddr, lobbies: usize| -> Vec<String> {
+    let mut open = |at: SocketAddr, lobbies: u64| -> Vec<String> {
         let id = world.client(at);
-        (0..lobbies).map(|_| world.lobby(at, &id, 4)).collect()
+        (0..lobbies).map(|n| world.lobby(at, &id, 4 + n)).collect()
     };
     let honest = open(six("2001:db8:1::1".into()), 1);
     let neighbour = open(six("2001:db8:2:ffff::1".into()), 1);
