@@ -41,7 +41,13 @@ impl Cast {
     }
 
     /// Whether nothing has been wrong since then between the node that a client has its ID from and another one.
-    fn is_calm(&self, stage: &Stage, n: usize, node: Option<usize>, from: Instant) -> bool {
+    pub(super) fn is_calm(
+        &self,
+        stage: &Stage,
+        n: usize,
+        node: Option<usize>,
+        from: Instant,
+    ) -> bool {
         let nodes = self.home(n).zip(node);
         nodes.is_some_and(|nodes| stage.faults.is_calm(nodes, from, stage.now))
     }
@@ -67,7 +73,7 @@ impl Cast {
     }
 
     /// The node of a lobby.
-    fn node_of(&self, lobby: &str) -> Option<usize> {
+    pub(super) fn node_of(&self, lobby: &str) -> Option<usize> {
         self.book.lobbies.get(lobby).map(|lobby| lobby.node)
     }
 

@@ -57,9 +57,9 @@ impl Cast {
                 let id = response.client_id.clone();
                 self.book.own(now, &id, (n, node))?;
                 (client.asking, client.acts_from) = (None, now);
-                // It may be the ID that it had, with the lobbies that it is in.
+                // It may be the ID that it had, with the lobbies that it is in, and those that it wanted to open.
                 let before = self.book.entries.keys().filter(|(own, _)| *own == id);
-                client.loose = before.map(|(_, lobby)| lobby.clone()).collect();
+                client.loose.extend(before.map(|(_, lobby)| lobby.clone()));
                 client.id = Some(id.clone());
                 self.say(stage, n, Content::KeepAlive(KeepAlive { client_id: id }));
             }
@@ -67,7 +67,7 @@ impl Cast {
                 let is_wished = wish.is_some_and(
                     |wish| matches!(wish, Wish::Create(name, _) if name == made.lobby_name),
                 );
-                // Each request opens one, and the answer to the first may have been lost.
+                // The first answer may have been lost, and a request that comes when somebody has joined opens another.
                 if is_wished && client.asking.take().is_some_and(|asking| asking.times > 1) {
                     client.loose.insert(made.lobby_name.clone());
                 }
@@ -204,7 +204,7 @@ impl Cast {
             ("Client not registered", wish) if wish != Some(Wish::Register) => {
                 let Some(id) = client.id.take() else { return Ok(()) };
                 client.places.clear();
-                client.asking = None;
+                client.give_up();
                 let node = client.node;
                 let own = self.book.ids.get(&id).filter(|own| own.until.is_none());
                 let from = now.before(3 * SETTLED);
@@ -224,8 +224,7 @@ impl Cast {
                 self.ask(stage, n, Wish::Register);
             }
             ("Failed to establish connection with lobby host", wish) => {
-                let is_storm = stage.faults.is_storm(now.before(3 * SETTLED), now);
-                self.take_failure((now, is_storm), n, wish)?;
+                self.take_failure(stage, n, wish)?;
             }
             (
                 "Lobby is full" | "Too many lobbies" | "Client not in lobby",
@@ -253,21 +252,24 @@ impl Cast {
 
     /// A client has not got into a lobby: one that it asks for, or one that was closed as it did, which is told when it
     /// would have knocked no more, and only to who is in no other one.
-    fn take_failure(
-        &mut self,
-        (now, is_storm): (Instant, bool),
-        n: usize,
-        wish: Option<Wish>,
-    ) -> Result<(), String> {
+    fn take_failure(&mut self, stage: &Stage, n: usize, wish: Option<Wish>) -> Result<(), String> {
+        let now = stage.now;
         // It may be told so as who it was before: of what that had asked for.
         let was = self.book.ids.values().filter(|own| own.client == n).filter_map(|own| own.until);
         if was.max().is_some_and(|until| now.since(until) < NATPUNCH_SILENCE + NATPUNCH_JOIN) {
             return Ok(());
         }
-        let Some(client) = self.clients.get_mut(n) else { return Ok(()) };
+        let Some(client) = self.clients.get(n) else { return Ok(()) };
         let Some(asking) = client.asking.as_ref().filter(|_| matches!(wish, Some(Wish::Join(_))))
         else {
-            let mut places = client.places.iter().filter(|(_, place)| place.since + TOLD < now);
+            // Told by a node that it is in, and by its own that there is no such lobby, it may be wrong.
+            let is_calm = |lobby: &str, place: &Place| {
+                self.is_calm(stage, n, self.node_of(lobby), place.since.before(SETTLED))
+            };
+            let mut places = client
+                .places
+                .iter()
+                .filter(|(lobby, place)| place.since + TOLD < now && is_calm(lobby, place));
             // A try that it has given up may have failed, or it has left by now.
             let is_sure = client.loose.is_empty() && !matches!(wish, Some(Wish::Leave(_)));
             return match places.next().filter(|_| is_sure) {
@@ -277,6 +279,7 @@ impl Cast {
         };
         let Wish::Join(lobby) = asking.wish.clone() else { return Ok(()) };
         let is_first = now.since(asking.since) < NATPUNCH_JOIN && !client.loose.contains(&lobby);
+        let is_storm = stage.faults.is_storm(now.before(3 * SETTLED), now);
         if is_first && asking.is_meeting && !is_storm {
             return Err("it joins another one".into());
         } else if is_first {
@@ -286,7 +289,9 @@ impl Cast {
         let entry = client.id.clone().and_then(|id| self.book.entries.get(&(id, lobby.clone())));
         // If it has asked just now it may have another try.
         if entry.is_some_and(|entry| entry.last + TOLD > now) {
-            client.give_up();
+            if let Some(client) = self.clients.get_mut(n) {
+                client.give_up();
+            }
         } else {
             self.is_out(now, n, &lobby);
         }
