@@ -7,6 +7,7 @@ use compat_tests::bench::players::{Crowd, games, usual};
 use compat_tests::bench::process::Process;
 use compat_tests::bench::questions::{ask, hosts_in, lobby_request};
 use compat_tests::bench::sockets::{ManyAddresses, address, tcp, wait_for_version};
+use compat_tests::bench::stats::Rounds;
 use compat_tests::gmnet::Data;
 use compat_tests::gmnet::wire::{self, Protocol};
 use punchd::limits;
@@ -59,17 +60,20 @@ fn memory(
     data: impl Fn(usize) -> Data + Copy,
 ) -> Result<(), Failure> {
     const COUNT: usize = 10_000;
-    let rounds: Result<_, Failure> = (0..3)
-        .map(|_| {
-            let table = Table::master(bench.punchd(&[])?, 0)?;
-            let before = table.server.memory()?;
-            let addresses = (0..COUNT).map(|n| address(HOST, n));
-            let _crowd = table.players.register_idle(addresses, data)?;
-            Ok((table.server.memory()? - before) as f64 / COUNT as f64)
-        })
-        .collect();
+    let (mut all, mut program) = (Rounds::default(), Rounds::default());
+    for _ in 0..3 {
+        let table = Table::master(bench.punchd(&[])?, 0)?;
+        let before = (table.server.memory()?, table.server.mapped()?);
+        let addresses = (0..COUNT).map(|n| address(HOST, n));
+        let _crowd = table.players.register_idle(addresses, data)?;
+        all.add((table.server.memory()? - before.0) as f64 / COUNT as f64);
+        program.add((table.server.mapped()?.saturating_sub(before.1)) as f64 / COUNT as f64);
+    }
     let what = format!("memory of a host{how}, of {COUNT}");
-    bench.report.tell(&what, Reach::AtMost(most), "bytes", &rounds?);
+    bench.report.tell(&what, Reach::AtMost(most), "bytes", &all);
+    // It does not grow with the hosts.
+    let what = format!("{what}: parts of the program that were not used before");
+    bench.report.tell(&what, Reach::Any, "bytes", &program);
     Ok(())
 }
 

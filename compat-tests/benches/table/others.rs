@@ -65,17 +65,20 @@ pub(crate) fn rooms(bench: &mut Bench) -> Result<(), Failure> {
 fn memory(bench: &mut Bench) -> Result<(), Failure> {
     let rooms = bench.crowd.min(10_000).div_ceil(FULL + 1);
     let peers = bench.crowd.min(10_000);
-    let rounds: Result<Rounds, Failure> = (0..3)
-        .map(|_| {
-            let server = bench.punchd(&[])?;
-            let before = server.memory()?;
-            let mut joiners = Joiners::new(Server::Master(server.addr()), rooms, peers - rooms)?;
-            joiners.join(FULL)?;
-            Ok((server.memory()? - before) as f64 / peers as f64)
-        })
-        .collect();
+    let (mut all, mut program) = (Rounds::default(), Rounds::default());
+    for _ in 0..3 {
+        let server = bench.punchd(&[])?;
+        let before = (server.memory()?, server.mapped()?);
+        let mut joiners = Joiners::new(Server::Master(server.addr()), rooms, peers - rooms)?;
+        joiners.join(FULL)?;
+        all.add((server.memory()? - before.0) as f64 / peers as f64);
+        program.add((server.mapped()?.saturating_sub(before.1)) as f64 / peers as f64);
+    }
     let what = format!("memory of somebody in a room, of {peers}");
-    bench.report.tell(&what, Reach::AtMost(2048.0), "bytes", &rounds?);
+    bench.report.tell(&what, Reach::AtMost(2048.0), "bytes", &all);
+    // It does not grow with the peers.
+    let what = format!("{what}: parts of the program that were not used before");
+    bench.report.tell(&what, Reach::Any, "bytes", &program);
     Ok(())
 }
 

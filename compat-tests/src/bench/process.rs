@@ -155,6 +155,14 @@ impl Process {
         self.status("VmRSS:").map(|kib| kib * 1024)
     }
 
+    /// Bytes of that memory into which its files were mapped: above all the program itself.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn mapped(&self) -> Result<u64, Failure> {
+        self.status("RssFile:").map(|kib| kib * 1024)
+    }
+
     /// How often it went to sleep so far, and so was woken up.
     ///
     /// # Errors
