@@ -54,11 +54,9 @@ impl Lobby {
         &self.game
     }
 
-    /// Whether its host would open the same again: nobody else has come, so a second one would be of no use.
+    /// Whether its host may not know of it: one who lets somebody in does.
     pub(super) fn is_as_opened(&self, name: &str, max_players: u32) -> bool {
-        self.members.len() == 1
-            && self.pending.is_empty()
-            && (&*self.name, self.max_players) == (name, max_players)
+        self.members.len() == 1 && (&*self.name, self.max_players) == (name, max_players)
     }
 
     /// How many may be in it.

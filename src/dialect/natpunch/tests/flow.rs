@@ -65,11 +65,13 @@ fn who_asks_again_as_the_answer_was_lost_gets_the_same_lobby() {
     assert_ne!(larger, lobby);
     assert_ne!(world.lobby(addr(2), &ids[1], 4), lobby, "that of another client");
     assert_eq!(world.lobby(addr(1), &ids[0], 4), lobby);
-    // Where somebody has come, or is about to, a host may want one more.
+    // Somebody has found it in a list before its host knew of it.
     world.say(addr(2), join(&lobby, &ids[1]));
+    assert_eq!(world.lobby(addr(1), &ids[0], 4), lobby);
+    // Who lets others in knows it, and wants one more.
+    world.say(addr(1), ready(&lobby, &ids[1]));
     let second = world.lobby(addr(1), &ids[0], 4);
     assert_ne!(second, lobby);
-    world.say(addr(1), ready(&lobby, &ids[1]));
     assert_eq!(world.lobby(addr(1), &ids[0], 4), second);
     // There are as many as a client may have.
     world.lobby(addr(1), &ids[0], 6);
