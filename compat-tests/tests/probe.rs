@@ -8,8 +8,10 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use compat_tests::folder::Folder;
+use compat_tests::gmnet::{Host, HostConfig, Lobby, Query};
 use compat_tests::master::{Master, loopback};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::Value;
@@ -58,7 +60,11 @@ fn run(master: &str, more: &[&str]) -> (Option<i32>, Vec<u8>, Vec<u8>) {
 }
 
 fn probe(master: impl ToString, more: &[&str]) -> Said {
-    let own = loopback().to_string();
+    probe_from(loopback(), master, more)
+}
+
+fn probe_from(own: IpAddr, master: impl ToString, more: &[&str]) -> Said {
+    let own = own.to_string();
     let (code, out, err) = run(&master.to_string(), &[&["--bind", &own], more].concat());
     let text = String::from_utf8([out, err].concat()).expect("UTF-8");
     Said { code, text }
@@ -108,6 +114,28 @@ fn nothing_is_wrong_with_a_server_without_options() {
     said.exits_with(0);
     said.has("networks on the way can read events");
     assert!(said.text.ends_with("\nall that players need works\n"), "{}", said.text);
+}
+
+#[test]
+fn a_host_of_the_same_address_is_not_in_the_way() {
+    let master = start(&[]);
+    let game = "Somebody's game";
+    let own = loopback();
+    let config = HostConfig { bind: Some(own), ..HostConfig::new(master.addr()) };
+    let config = config.with_data(&[game]);
+    let mut host = Host::start(config).expect("a host");
+    host.confirm(Duration::from_secs(5)).expect("it is registered");
+    let mut query = Query::default();
+    query.filters[0] = game.to_owned();
+    let wait = Duration::from_secs(5);
+    let lobby = Lobby::fetch(master.addr(), Some(own), &query, wait).expect("a lobby");
+    assert_eq!(lobby.entries.len(), 1);
+    let said = probe_from(own, master.addr(), &[]);
+    said.exits_with(0);
+    said.words("works", &GMNET);
+    // Who has no data strings has shown no game.
+    said.has("another host has the same address");
+    assert!(host.told().is_empty(), "{:?}", host.told());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use compat_tests::gmnet::{
-    Control, Error, GAP, GameSocket, Host, HostConfig, Lobby, Protocol, Query,
+    Control, Data, Error, GAP, GameSocket, Host, HostConfig, Lobby, Protocol, Query,
 };
 use compat_tests::gmnet::{Told, wire};
 
@@ -128,6 +128,15 @@ impl std::fmt::Display for Why {
 
 /// What that means. The server puts a player's datagrams and its connection together by their address.
 fn not_introduced(probe: &mut Probe, why: Why, ip: IpAddr) -> Outcome {
+    if has_others(probe, ip) {
+        return Outcome::FailsSo {
+            detail: format!("{why}, while another host has the same address"),
+            meaning: "This says nothing about the server: the client may have been led to that host.",
+            to_do:
+                "Try again without that host (or other probe), or with --bind from another address."
+                    .to_owned(),
+        };
+    }
     let Why::NoUdp(what) = &why else {
         probe.is_not_introduced = true;
         return Outcome::Fails(why.to_string());
@@ -150,7 +159,10 @@ fn not_introduced(probe: &mut Probe, why: Why, ip: IpAddr) -> Outcome {
         (Some(who), _) => Outcome::FailsSo {
             detail: format!("{what}, though {who} shows that UDP arrives"),
             meaning: "Players are told wrong ports, or none, and do not connect.",
-            to_do: super::gmnet::ANOTHER.to_owned(),
+            to_do: format!(
+                "If another host or probe ran at this address just now, try again without it. {}",
+                super::gmnet::ANOTHER
+            ),
         },
         (None, _) => {
             probe.is_not_introduced = true;
@@ -201,7 +213,12 @@ pub(super) fn older(probe: &mut Probe) -> Outcome {
         );
     }
     let outcome = match older_host(probe, ip) {
-        Ok(true) => bare_words(probe, ip).into(),
+        Ok(true) => match bare_words(probe, ip) {
+            Err(why) if has_others(probe, ip) => {
+                Outcome::NotOffered(format!("another host has the same address: {why}"))
+            }
+            outcome => outcome.into(),
+        },
         Ok(false) => Outcome::Fails("a host that says reg is not found (D25)".to_owned()),
         Err(error) => Outcome::Fails(error.to_string()),
     };
@@ -241,6 +258,11 @@ fn bare_words(probe: &mut Probe, ip: IpAddr) -> Result<String, String> {
 }
 
 impl Probe {
+    /// What its host says in the field in which games have their names.
+    fn shown_game(&self) -> &str {
+        self.data1.as_deref().unwrap_or_else(|| self.name())
+    }
+
     /// The host leaves, and then those who were introduced to it.
     fn part(&mut self) {
         self.registered = None;
@@ -333,7 +355,7 @@ fn judge(meeting: &Meeting, host: &Host, ip: IpAddr) -> Result<String, Why> {
         .copied()
         .flatten()
         .ok_or_else(|| Why::NoUdp("the host is registered, and not found".to_owned()))?;
-    let nothing = || Why::Other("the host is told nothing".to_owned());
+    let nothing = || Why::NoUdp("the host is told nothing".to_owned());
     let told = meeting.host.first().ok_or_else(nothing)?;
     if client.port() == 0 || told.client.port() == 0 {
         return Err(Why::NoUdp("told port 0".to_owned()));
@@ -372,8 +394,7 @@ fn apart(meeting: &Meeting) -> Result<Duration, String> {
 
 fn start(probe: &Probe, protocol: Protocol) -> Result<Host, Error> {
     let config = HostConfig { bind: probe.bind, gap: GAP, ..HostConfig::new(probe.master) };
-    let name = probe.data1.as_deref().unwrap_or_else(|| probe.name());
-    let data = [name, "", "", "", "", "", "", &probe.tag];
+    let data = [probe.shown_game(), "", "", "", "", "", "", &probe.tag];
     let mut host = Host::start(config.with_data(&data).speaking(protocol))?;
     match host.confirm(probe.wait) {
         // A server that does not tell its version may still do all that games need.
@@ -382,9 +403,24 @@ fn start(probe: &Probe, protocol: Protocol) -> Result<Host, Error> {
     }
 }
 
+/// Whether there is another host with this address: a client can be led to that, as it asks for the address alone.
+fn has_others(probe: &Probe, ip: IpAddr) -> bool {
+    let lobby = Lobby::fetch(probe.master, probe.bind, &Query::default(), probe.wait);
+    // Those without a game may be what an old server keeps of this program's own.
+    let is_other = |data: &Data| {
+        data.last() != Some(&probe.tag) && data.first().is_some_and(|game| !game.is_empty())
+    };
+    lobby.is_ok_and(|lobby| {
+        let mut all = lobby.entries.iter();
+        all.any(|entry| entry.ip.parse() == Ok(ip) && is_other(&entry.data))
+    })
+}
+
 /// The address of the registered host as the list shows it.
 fn listed(probe: &Probe) -> Result<Option<IpAddr>, Error> {
     let mut query = Query::default();
+    // Of several hosts of an address a client is led to one whose game it has looked for last: so with the game.
+    query.filters[0] = probe.shown_game().to_owned();
     query.filters[7].clone_from(&probe.tag);
     let deadline = Instant::now() + probe.wait;
     loop {
