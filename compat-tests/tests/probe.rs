@@ -319,7 +319,7 @@ fn a_name_that_nobody_has_is_a_row() {
     assert!(!said.text.contains("want HOST"), "{}", said.text);
     let said = probe_from_anywhere("127.0.0.1:99999");
     said.exits_with(1);
-    said.has("want HOST or HOST:PORT");
+    said.has("\"99999\" is no port, want 1 to 65535");
     let (code, out, _) = run("nosuch.invalid:6510", &["--json"]);
     let said: Value = serde_json::from_slice(&out).expect("one object");
     assert_eq!((code, &said["ok"]), (Some(1), &Value::Bool(false)), "{said}");

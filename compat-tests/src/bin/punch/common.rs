@@ -68,8 +68,30 @@ pub(crate) fn resolve(name: &str) -> Result<SocketAddr, String> {
     choose(resolve_all(name)?)
 }
 
+/// A server as it is named, if that can be the name of one.
+pub(crate) fn spelled(name: &str) -> Result<String, String> {
+    let want = format!("want HOST or HOST:PORT, such as {LOCAL_MASTER}");
+    let name = name.trim();
+    if name.is_empty() {
+        return Err(want);
+    }
+    if let Some((scheme, _)) = name.split_once("://") {
+        return Err(format!("leave out {scheme}://, {want}"));
+    }
+    // Else it is an IPv6 address.
+    let port = match name.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => port,
+        _ => return Ok(name.to_owned()),
+    };
+    match port.parse() {
+        Ok(1..=u16::MAX) => Ok(name.to_owned()),
+        _ => Err(format!("{port:?} is no port, want 1 to 65535")),
+    }
+}
+
 /// The same with all addresses that it has.
 pub(crate) fn resolve_all(name: &str) -> Result<Vec<SocketAddr>, String> {
+    let name = &*spelled(name)?;
     let found = match name.to_socket_addrs() {
         Ok(found) => found.collect(),
         // No port in it: the usual one.
@@ -196,6 +218,21 @@ mod tests {
         assert_eq!((host.as_str(), addrs.iter().all(|addr| addr.port() == 7)), ("localhost", true));
         assert!(addrs.iter().filter(|addr| addr.is_ipv4()).count() <= 1 && addrs.len() <= 2);
         assert!(of("").is_err() && of("no such name").is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_a_server_is_said_before_it_is_looked_up() {
+        for right in ["localhost", " a.example:1 ", "::1", "[::1]", "[::1]:65535", "fe80::1%lo"] {
+            assert_eq!(spelled(right).as_deref(), Ok(right.trim()));
+        }
+        for wrong in ["a:0", "a:65536", "a:", "a:b", "127.0.0.1:-1", "[::1]:x"] {
+            assert!(
+                spelled(wrong).is_err_and(|why| why.ends_with(" is no port, want 1 to 65535")),
+                "{wrong}"
+            );
+        }
+        assert!(spelled("http://a:1").is_err_and(|why| why.starts_with("leave out http://")));
+        assert!(spelled(" ").is_err_and(|why| why.starts_with("want HOST")));
     }
 
     #[test]

@@ -66,7 +66,10 @@ impl std::fmt::Display for Whom {
 /// A host by its address or its name, perhaps with its port.
 fn host(name: &str) -> Result<Whom, String> {
     let failed = |why| {
-        format!("want the address of a host, or a name that has one, perhaps with :PORT: {why}")
+        format!(
+            "want the address of a host, or a name that has one, perhaps with :PORT \
+             (`punch lobby` shows the addresses): {why}"
+        )
     };
     // A bare IPv6 address has colons, and no port.
     let with_port = name.rsplit_once(':').filter(|_| name.parse::<IpAddr>().is_err());

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::common::{LOCAL_MASTER, resolve_all, say};
+use crate::common::{LOCAL_MASTER, resolve_all, say, spelled};
 
 /// So long a master server may say nothing while there is another one: longer than the 2.5 s that it may wait
 /// for a player's UDP packet.
@@ -36,10 +36,7 @@ pub(crate) struct Name {
 
 /// A name that has no address now is no reason to end if there is another one.
 pub(crate) fn name(text: &str) -> Result<Name, String> {
-    if text.trim().is_empty() {
-        return Err(format!("want HOST or HOST:PORT, such as {LOCAL_MASTER}"));
-    }
-    let text = text.trim().to_owned();
+    let text = spelled(text)?;
     Ok(Name { found: resolve_all(&text), text })
 }
 

@@ -23,8 +23,8 @@ use report::{Check, Outcome, Report};
 #[derive(clap::Args)]
 #[command(
     after_help = "Exit code 0 if all is right, 1 if something does not work. What the server leaves \
-                  out on purpose is no fault. It registers a host for a moment, in place of one that \
-                  this machine's address may have there. To see what players see, run it on a \
+                  out on purpose is no fault. It registers a host for a moment; at the old server that \
+                  takes the place of one that this machine's address has there. To see what players see, run it on a \
                   machine outside the server's network."
 )]
 pub(crate) struct Args {
