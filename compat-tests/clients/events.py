@@ -270,7 +270,7 @@ def main():
     try:
         player.come_in()
         {"host": host, "join": join}[sys.argv[3]](player, sys.argv[4])
-    except Lost as why:
+    except (Lost, OSError) as why:
         sys.exit(str(why))
     print("all is well")
 

@@ -168,7 +168,7 @@ func ask(request, verbs):
 		if fields[0] == "er" and fields[1] == "rc" and request.begins_with("rc:") and fields[2] == "noroom":
 			return null
 		if fields[0] == "er" and fields[1] == request.split(":")[0]:
-			fail("the server refuses " + request + ": " + fields[2])
+			fail("the server refuses " + fields[1] + ": " + fields[2])
 			break
 		# Others may have asked for a place in its name.
 		if fields[0] == "rID" and request.begins_with("rc:") and fields[1] != own_id:
@@ -181,7 +181,7 @@ func ask(request, verbs):
 				found.append(answers[verb])
 		if found.size() == verbs.size():
 			return found
-	fail("no answer to " + request)
+	fail("no answer to " + request.split(":")[0])
 	return null
 
 

@@ -76,7 +76,7 @@ class Player:
     def ask(self, request, *verbs):
         """Sends a request until an answer of each of these verbs has come, in whatever order. None: the
         server does not know the place to which one comes back."""
-        answers = {}
+        answers, verb = {}, request.split(":")[0].rstrip("\0")
         end, again, tries = time.monotonic() + PATIENCE, 0.0, 0
         while time.monotonic() < end:
             if time.monotonic() >= again:
@@ -91,8 +91,8 @@ class Player:
                 continue
             if fields == ["er", "rc", "noroom"] and request.startswith("rc:"):
                 return None
-            if fields[0] == "er" and fields[1] == request.split(":")[0].rstrip("\0"):
-                sys.exit(f"the server refuses {request!r}: {fields[2]}")
+            if fields[0] == "er" and fields[1] == verb:
+                sys.exit(f"the server refuses {verb}: {fields[2]}")
             # Others may have asked for a place in its name.
             if fields[0] == "rID" and request.startswith("rc:") and fields[1] != self.id:
                 continue
@@ -100,7 +100,7 @@ class Player:
             self.note(fields)
             if all(verb in answers for verb in verbs):
                 return [answers[verb] for verb in verbs]
-        sys.exit(f"no answer to {request!r}")
+        sys.exit(f"no answer to {verb}")
 
     def take_place(self, request, verb):
         """Hosts, joins or comes back, and shows the key."""

@@ -159,6 +159,17 @@ impl Running {
         text
     }
 
+    /// Waits until it ends, which is no success, and returns all that it has said.
+    fn end_in_failure(mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait().unwrap().is_none() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let said = self.errors() + &self.lines.iter().collect::<Vec<_>>().join("\n");
+        assert!(!self.child.wait().unwrap().success(), "{said}");
+        said
+    }
+
     fn ends_well(&mut self, who: &str) {
         self.line("all is well", who);
         assert!(self.child.wait().unwrap().success(), "{who}");
@@ -274,18 +285,29 @@ fn hosts_in_every_language_go_on_to_the_next_server() {
 fn clients_in_every_language_say_that_no_server_has_an_address() {
     let folder = Folder::new();
     for language in &all_languages(&folder) {
-        let mut client = Running::start(language, &[NOBODY, "6510", "join", "Room"]);
-        let deadline = Instant::now() + PATIENCE;
-        while client.child.try_wait().unwrap().is_none() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let status = client.child.wait().unwrap();
-        let said = client.errors() + &client.lines.iter().collect::<Vec<_>>().join("\n");
-        assert!(!status.success(), "{}: {said}", language.name);
+        let said = Running::start(language, &[NOBODY, "6510", "join", "Room"]).end_in_failure();
         assert!(said.contains("no server has an address"), "{}: {said}", language.name);
         // The engine says of itself which it is.
         let is_engine = language.name == "GDScript";
         assert!(is_engine || said.lines().count() <= 2, "{}: {said}", language.name);
+    }
+}
+
+/// Nor anything that only a programmer reads where no server answers.
+#[test]
+fn clients_in_every_language_say_that_no_server_answers() {
+    let folder = Folder::new();
+    // Nothing listens there.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = nobody.port().to_string();
+    let all = all_languages(&folder);
+    let start = |of| Running::start(of, &["127.0.0.1", &port, "join", "Room"]);
+    let running: Vec<_> = all.iter().map(start).collect();
+    for (language, client) in all.iter().zip(running) {
+        let said = client.end_in_failure();
+        let is_engine = language.name == "GDScript";
+        assert!(is_engine || said.lines().count() == 1, "{}: {said}", language.name);
+        assert!(is_engine || said.len() < 100 && !said.contains('\0'), "{}: {said}", language.name);
     }
 }
 
