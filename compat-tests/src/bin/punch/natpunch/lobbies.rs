@@ -59,7 +59,10 @@ impl Session {
                 return Ok((lobby.into(), lobby.into()));
             }
             if Instant::now() >= deadline {
-                return Err(format!("there is no lobby \"{}\"", printable(lobby)));
+                return Err(format!(
+                    "there is no lobby \"{}\"\n`punch natpunch list` has those of --game; capitals count.",
+                    printable(lobby)
+                ));
             }
             if !has_said {
                 has_said = true;

@@ -47,5 +47,10 @@ pub(super) fn find(
     let found = found.map(|entry| (Wanted::Id(entry.room), Some(entry.name.clone())));
     let found =
         found.or_else(|| Code::read(room.as_bytes()).map(|code| (Wanted::Code(code), None)));
-    found.ok_or_else(|| format!("there is no room \"{room}\""))
+    found.ok_or_else(|| {
+        let room = printable(room);
+        format!(
+            "there is no room \"{room}\"\n`punch rooms list` has those of --game; capitals count."
+        )
+    })
 }
