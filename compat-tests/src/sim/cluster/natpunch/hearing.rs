@@ -280,7 +280,9 @@ impl Cast {
         let Wish::Join(lobby) = asking.wish.clone() else { return Ok(()) };
         let is_first = now.since(asking.since) < NATPUNCH_JOIN && !client.loose.contains(&lobby);
         let is_storm = stage.faults.is_storm(now.before(3 * SETTLED), now);
-        if is_first && asking.is_meeting && !is_storm {
+        // What another node says of the join before may have been on its way as this one began.
+        let is_late = asking.since + TOLD < now;
+        if is_first && asking.is_meeting && is_late && !is_storm {
             return Err("it joins another one".into());
         } else if is_first {
             // Its node may not have heard of it yet.
