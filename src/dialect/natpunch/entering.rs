@@ -56,8 +56,10 @@ impl Natpunch {
 
     /// The lobby that a client has opened, if it asks for it once more: the answer was lost.
     fn opened(&self, host: Uuid, name: &str, most: u32) -> Option<Uuid> {
-        let mut own = self.clients.get(host)?.lobbies.iter().copied();
-        own.find(|id| self.lobbies.get(*id).is_some_and(|lobby| lobby.is_as_opened(name, most)))
+        // It may wait in others to be let in.
+        let mut all = self.clients.get(host)?.lobbies.iter().copied();
+        let lobby = |id| self.lobbies.get(id);
+        all.find(|id| lobby(*id).is_some_and(|lobby| lobby.is_as_opened(host, name, most)))
     }
 
     /// Opens a lobby; none if there are too many.

@@ -54,9 +54,9 @@ impl Lobby {
         &self.game
     }
 
-    /// Whether its host may not know of it: one who lets somebody in does.
-    pub(super) fn is_as_opened(&self, name: &str, max_players: u32) -> bool {
-        self.members.len() == 1 && (&*self.name, self.max_players) == (name, max_players)
+    /// Whether this is its host, who may not know of it: one who lets somebody in does.
+    pub(super) fn is_as_opened(&self, by: Uuid, name: &str, max_players: u32) -> bool {
+        self.members == [by] && (&*self.name, self.max_players) == (name, max_players)
     }
 
     /// How many may be in it.

@@ -86,6 +86,18 @@ fn who_asks_again_as_the_answer_was_lost_gets_the_same_lobby() {
 }
 
 #[test]
+fn who_waits_to_be_let_in_opens_a_lobby_of_its_own() {
+    let mut world = World::new();
+    let ids = [1, 2].map(|n| world.client(addr(n)));
+    let lobby = world.lobby(addr(1), &ids[0], 4);
+    world.say(addr(2), join(&lobby, &ids[1]));
+    let own = world.lobby(addr(2), &ids[1], 4);
+    assert_ne!(own, lobby);
+    assert_eq!(world.lobby(addr(2), &ids[1], 4), own);
+    assert_eq!(world.lobby(addr(1), &ids[0], 4), lobby);
+}
+
+#[test]
 fn only_the_host_lets_in_and_only_who_asked() {
     let mut world = World::new();
     let ids: Vec<String> = (1..=3).map(|n| world.client(addr(n))).collect();
