@@ -326,7 +326,7 @@ fn seconds_have_a_bound_everywhere() {
             &["rooms", "join", "x", "--master", nobody, "--timeout", time],
             &["rooms", "join", "x", "--master", nobody, "--for", time],
             &["join", "127.0.0.1", "--master", nobody, "--timeout", time, "--game"],
-            &["host", "--own-master", "--master", "127.0.0.1:0", "--for", time],
+            &["host", "--own-master", "--master", nobody, "--for", time],
         ];
         for args in commands {
             let Ended { code, said, .. } = punch(args);
