@@ -32,7 +32,7 @@ impl Rooms {
             let there = self.told_at(cx, peer, member);
             // Somebody may have come while it moved, or was told that it is gone.
             let news = match peer.came_by {
-                Some(_) if member.knows.contains(&id) => Answer::Moved(id, there),
+                Some(_) if member.was_told_of(id) => Answer::Moved(id, there),
                 _ => Answer::Comes(id, there),
             };
             self.delivery.notify(cx, member, Subject::Peer(id), news);
@@ -47,15 +47,15 @@ impl Rooms {
 
     /// A client was told of another one.
     fn note_known(&mut self, who: Id, whom: Id) {
-        let Some(peer) = self.table.peer_mut(who).filter(|peer| !peer.knows.contains(&whom)) else {
+        let Some(peer) = self.table.peer_mut(who).filter(|peer| !peer.was_told_of(whom)) else {
             return;
         };
-        let mut knows = std::mem::take(&mut peer.knows);
+        let mut told_of = std::mem::take(&mut peer.others_mut().told_of);
         // It may not have heard of all that are gone.
-        knows.retain(|id| self.table.peer(*id).is_some());
-        knows.push(whom);
+        told_of.retain(|id| self.table.peer(*id).is_some());
+        told_of.push(whom);
         if let Some(peer) = self.table.peer_mut(who) {
-            peer.knows = knows;
+            peer.others_mut().told_of = told_of;
         }
     }
 
@@ -65,7 +65,9 @@ impl Rooms {
         for client in room.map_or(Vec::new(), |room| room.clients.clone()) {
             let Some(client) = self.table.peer_mut(client) else { continue };
             if client.proved && client.id != gone {
-                client.knows.retain(|known| *known != gone);
+                if let Some(others) = client.known_others() {
+                    others.told_of.retain(|other| *other != gone);
+                }
                 self.delivery.notify(cx, client, Subject::Peer(gone), Answer::Gone(gone));
             }
         }

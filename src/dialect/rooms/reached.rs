@@ -2,7 +2,7 @@
 //! other that it fails, and lead them to the relay. So of two who have both said that it works, both have to say
 //! that it does not any more, or one with its key.
 
-use super::table::Table;
+use super::table::{Others, Peer, Table};
 use super::{Id, Rooms, Turn};
 use crate::limits;
 
@@ -40,32 +40,36 @@ impl Rooms {
 impl Rooms {
     /// How the introduction of two clients of a mesh ended, as far as anybody has said.
     pub(super) fn ended(&self, one: Id, other: Id) -> Option<bool> {
-        let mut all = self.table.peer(one.max(other))?.ended_with.iter();
+        let mut all = self.table.peer(one.max(other))?.others()?.ended_with.iter();
         all.find(|(id, _)| *id == one.min(other)).map(|(_, worked)| *worked)
     }
 
     /// It has ended so.
     pub(super) fn set_ended(&mut self, one: Id, other: Id, worked: bool) {
         let Some(peer) = self.table.peer(one.max(other)) else { return };
-        let (room, mut all) = (peer.room, peer.ended_with.clone());
+        let room = peer.room;
+        let mut all = peer.others().map_or(Vec::new(), |others| others.ended_with.clone());
         let is_there = |id: &Id| self.table.peer(*id).is_some_and(|peer| peer.room == room);
         all.retain(|(id, _)| *id != one.min(other) && is_there(id));
         all.push((one.min(other), worked));
         all.shrink_to_fit();
         if let Some(peer) = self.table.peer_mut(one.max(other)) {
-            peer.ended_with = all;
+            peer.others_mut().ended_with = all;
         }
     }
 
     /// A client is somewhere else and punches anew with everybody.
     pub(super) fn forget_ends(&mut self, id: Id) {
         let Some(peer) = self.table.peer_mut(id) else { return };
-        peer.ended_with = Vec::new();
+        if let Some(others) = peer.known_others() {
+            others.ended_with = Vec::new();
+        }
         let room = peer.room;
         let clients = self.table.room(room).map_or(Vec::new(), |room| room.clients.clone());
         for other in clients {
-            if let Some(other) = self.table.peer_mut(other) {
-                other.ended_with.retain(|(with, _)| *with != id);
+            let others = self.table.peer_mut(other).and_then(Peer::known_others);
+            if let Some(others) = others {
+                others.ended_with.retain(|(with, _)| *with != id);
             }
         }
     }
@@ -77,7 +81,7 @@ pub(super) type Reached = (Id, bool);
 impl Table {
     fn note_reached(&mut self, own: Id, other: Id) {
         let Some(peer) = self.peer_mut(own) else { return };
-        let (room, mut all) = (peer.room, std::mem::take(&mut peer.reached));
+        let (room, mut all) = (peer.room, std::mem::take(&mut peer.others_mut().reached));
         all.retain(|(id, _)| *id != other);
         if all.len() >= limits::CLIENTS_PER_ROOM {
             all.retain(|(id, _)| self.peer(*id).is_some_and(|peer| peer.room == room));
@@ -85,13 +89,17 @@ impl Table {
         }
         all.push((other, false));
         if let Some(peer) = self.peer_mut(own) {
-            peer.reached = all;
+            peer.others_mut().reached = all;
         }
     }
 
+    fn others_of(&mut self, id: Id) -> Option<&mut Others> {
+        self.peer_mut(id)?.known_others()
+    }
+
     fn note_failed(&mut self, own: Id, other: Id) {
-        let Some(peer) = self.peer_mut(own) else { return };
-        for (_, has_failed) in peer.reached.iter_mut().filter(|(id, _)| *id == other) {
+        let Some(others) = self.others_of(own) else { return };
+        for (_, has_failed) in others.reached.iter_mut().filter(|(id, _)| *id == other) {
             *has_failed = true;
         }
     }
@@ -99,7 +107,7 @@ impl Table {
     /// Whether two have both said that they reach each other, and not both that they do not any more.
     fn are_met(&self, one: Id, other: Id) -> bool {
         let has_failed = |own, other| {
-            let mut all = self.peer(own)?.reached.iter();
+            let mut all = self.peer(own)?.others()?.reached.iter();
             all.find(|(id, _)| *id == other).map(|(_, has_failed)| *has_failed)
         };
         let both = has_failed(one, other).zip(has_failed(other, one));
@@ -107,8 +115,8 @@ impl Table {
     }
 
     fn forget_reached(&mut self, own: Id, other: Id) {
-        if let Some(peer) = self.peer_mut(own) {
-            peer.reached.retain(|(id, _)| *id != other);
+        if let Some(others) = self.others_of(own) {
+            others.reached.retain(|(id, _)| *id != other);
         }
     }
 }

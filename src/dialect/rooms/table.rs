@@ -30,7 +30,7 @@ mod room;
 
 use listed::{Closed, Listed, Turns, forget};
 use networks::Networks;
-pub(super) use peer::{Peer, Status};
+pub(super) use peer::{Others, Peer, Status};
 use remote::RemoteRooms;
 pub(super) use remote::{Seen, Told};
 pub(super) use room::{Ban, Looks, Opening, Room, set_all};
@@ -231,12 +231,13 @@ impl Table {
         }
     }
 
-    fn insert(&mut self, now: Instant, peer: Peer) {
+    fn insert(&mut self, now: Instant, mut peer: Peer) {
         let (id, via) = (peer.id, peer.via);
         self.at.insert(peer.endpoint, id);
         self.by_source.add(peer.endpoint.ip(), id);
         self.networks.add(peer.endpoint.ip());
-        self.peers.insert(id, Box::new(Peer { since: now, ..peer }));
+        peer.since = now;
+        self.peers.insert(id, Box::new(peer));
         self.heard(now, id, via);
     }
 
@@ -246,8 +247,9 @@ impl Table {
         let left = self.remove(unproven, id)?;
         // What its host has said of it is of no use any more.
         let host = self.rooms.get(&left.room).map(|room| room.host);
-        if let Some(host) = host.and_then(|host| self.peers.get_mut(&host)) {
-            host.reached.retain(|(reached, _)| *reached != id);
+        let others = host.and_then(|host| self.peers.get_mut(&host)?.known_others());
+        if let Some(others) = others {
+            others.reached.retain(|(reached, _)| *reached != id);
         }
         Some(left)
     }

@@ -62,20 +62,46 @@ pub(in crate::dialect::rooms) struct Peer {
     pub(in crate::dialect::rooms) heard: Instant,
     /// Where it is in its own network.
     pub(in crate::dialect::rooms) lan: Box<[SocketAddr]>,
-    /// Those of its room whom it has reached from this endpoint.
-    pub(in crate::dialect::rooms) reached: Vec<Reached>,
-    /// The other clients of its mesh that it was told of, and not that they are gone.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(in crate::dialect::rooms) knows: Vec<Id>,
     /// How its introduction to the host ended, if it is a client, as far as anybody has said.
     #[serde(default)]
     pub(in crate::dialect::rooms) ended: Option<bool>,
-    /// The same of those of a mesh with lower IDs.
-    #[serde(default)]
+    /// Most peers have nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    others: Option<Box<Others>>,
+}
+
+/// What is known of a peer and others of its room, where there is a relay or the room is a mesh.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(in crate::dialect::rooms) struct Others {
+    /// Those whom it has reached from its endpoint.
+    pub(in crate::dialect::rooms) reached: Vec<Reached>,
+    /// The other clients of its mesh that it was told of, and not that they are gone.
+    pub(in crate::dialect::rooms) told_of: Vec<Id>,
+    /// How its introductions to those of its mesh with lower IDs ended.
     pub(in crate::dialect::rooms) ended_with: Vec<(Id, bool)>,
 }
 
 impl Peer {
+    /// What is known of it and others of its room, if anything is.
+    pub(in crate::dialect::rooms) fn others(&self) -> Option<&Others> {
+        self.others.as_deref()
+    }
+
+    /// The same, to take something out.
+    pub(in crate::dialect::rooms) fn known_others(&mut self) -> Option<&mut Others> {
+        self.others.as_deref_mut()
+    }
+
+    /// The same, to put something in.
+    pub(in crate::dialect::rooms) fn others_mut(&mut self) -> &mut Others {
+        self.others.get_or_insert_default()
+    }
+
+    /// Whether it was told that this one of its mesh is there, and not that it is gone.
+    pub(in crate::dialect::rooms) fn was_told_of(&self, id: Id) -> bool {
+        self.others().is_some_and(|others| others.told_of.contains(&id))
+    }
+
     /// Whether it has shown a key, be it at another endpoint.
     pub(in crate::dialect::rooms) const fn has_shown_key(&self) -> bool {
         self.proved || self.came_by.is_some()
@@ -143,10 +169,8 @@ impl Peer {
             since: Instant::default(),
             heard: Instant::default(),
             lan: Box::default(),
-            reached: Vec::new(),
-            knows: Vec::new(),
             ended: None,
-            ended_with: Vec::new(),
+            others: None,
         }
     }
 }

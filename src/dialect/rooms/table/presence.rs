@@ -33,7 +33,9 @@ impl Table {
         peer.key = key;
         peer.proved = false;
         peer.told = false;
-        peer.reached = Vec::new();
+        if let Some(others) = peer.known_others() {
+            others.reached = Vec::new();
+        }
         (peer.signed_ka, peer.lives_by_key) = (None, false);
         peer.since = now;
         if self.at.get(&old) == Some(&id) {
