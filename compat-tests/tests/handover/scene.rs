@@ -165,24 +165,48 @@ impl Scene {
     fn rooms(&mut self) {
         let host = peer(20, 42_000);
         self.comes(host, b"rh:Castle:game=g:password=p:d.map=tower");
-        let told: Vec<String> = self
-            .sent
-            .iter()
-            .filter(|(to, _)| *to == host)
-            .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned())
-            .collect();
-        let field = |verb: &str, n: usize| {
-            let line = told.iter().find(|line| line.starts_with(verb));
-            line.and_then(|line| line.split(':').nth(n))
-                .map(str::to_owned)
-                .unwrap_or_else(|| unreachable!("{told:?}"))
-        };
-        let (room, id, key) = (field("rh:", 1), field("rID:", 1), field("rID:", 2));
-        self.comes(host, format!("rc:{id}:{key}").as_bytes());
+        self.proves(host);
+        let room = self.field(host, "rh:", 1);
         self.comes(peer(21, 42_000), format!("jr:{room}:game=g:password=p").as_bytes());
         self.comes(peer(22, 42_000), format!("jr:{room}:game=g:password=wrong").as_bytes());
         self.comes(peer(23, 42_000), b"rh:Hut:private");
         self.comes(peer(24, 42_000), b"rh:Shed").comes(peer(24, 42_000), b"cr");
+        self.mesh();
+    }
+
+    /// Where all have said of each other how it went.
+    fn mesh(&mut self) {
+        let host = peer(25, 42_000);
+        self.comes(host, b"rh:Net:mesh");
+        self.proves(host);
+        let room = self.field(host, "rh:", 1);
+        let clients = [26, 27].map(|n| peer(n, 42_000));
+        let ids = clients.map(|client| {
+            self.comes(client, format!("jr:{room}").as_bytes());
+            self.proves(client);
+            self.field(client, "rID:", 1)
+        });
+        for client in clients {
+            for id in &ids {
+                self.comes(client, format!("pc:{id}:ok").as_bytes());
+                self.comes(host, format!("pc:{id}:ok").as_bytes());
+            }
+        }
+    }
+
+    /// It has shown its key.
+    fn proves(&mut self, peer: SocketAddr) {
+        let (id, key) = (self.field(peer, "rID:", 1), self.field(peer, "rID:", 2));
+        self.comes(peer, format!("rc:{id}:{key}").as_bytes());
+    }
+
+    /// A field of the first message of a kind that a peer of rooms was told.
+    fn field(&self, whom: SocketAddr, verb: &str, n: usize) -> String {
+        let told = self.sent.iter().filter(|(to, _)| *to == whom);
+        let mut told = told.map(|(_, bytes)| String::from_utf8_lossy(bytes));
+        told.find(|line| line.starts_with(verb))
+            .and_then(|line| line.split(':').nth(n).map(str::to_owned))
+            .unwrap_or_else(|| unreachable!("{whom} was not told {verb}"))
     }
 
     fn events(&mut self) {

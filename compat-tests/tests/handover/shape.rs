@@ -115,6 +115,8 @@ impl<'de> Visitor<'de> for At<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let path = format!("{}[]", self.path);
         while seq.next_element_seed(At { path: path.clone(), all: &mut *self.all })?.is_some() {}
+        // It may be empty.
+        self.note("list");
         Ok(())
     }
 

@@ -112,11 +112,16 @@ impl Lobbies {
         self.by_game.each_game(|id| self.all.contains_key(id), each);
     }
 
+    /// Whether nobody at this address can open one more, whoever makes room.
+    fn has_its_share(&self, addr: IpAddr) -> bool {
+        self.made.of(addr) >= limits::NATPUNCH_LOBBIES_PER_ADDRESS
+    }
+
     /// Which lobby has to be closed before somebody from this address can open one: one of the
     /// network that has most; one in which somebody from elsewhere is only if there is no other, of
     /// an address that has more than a household, or a network that has over an eighth of all.
     pub(super) fn in_the_way(&self, addr: IpAddr) -> Option<Uuid> {
-        if self.all.len() < limits::NATPUNCH_LOBBIES {
+        if self.all.len() < limits::NATPUNCH_LOBBIES || self.has_its_share(addr) {
             return None;
         }
         let has_many = |id: &Uuid| {
@@ -158,9 +163,7 @@ impl Lobbies {
         (host, made_by, game): (Uuid, IpAddr, &str),
         rng: &mut impl Rng,
     ) -> Option<Uuid> {
-        if self.all.len() >= limits::NATPUNCH_LOBBIES
-            || self.made.of(made_by) >= limits::NATPUNCH_LOBBIES_PER_ADDRESS
-        {
+        if self.all.len() >= limits::NATPUNCH_LOBBIES || self.has_its_share(made_by) {
             return None;
         }
         let id = Uuid::random(rng);

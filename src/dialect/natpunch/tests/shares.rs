@@ -159,6 +159,30 @@ fn one_address_has_64_lobbies() {
 }
 
 #[test]
+fn who_gets_no_lobby_closes_none() {
+    let mut world = World::new();
+    let four = |world: &mut World, at| {
+        let id = world.client(at);
+        (4..8).for_each(|most| drop(world.lobby(at, &id, most)));
+    };
+    // A site with more than one address may have.
+    (0..25)
+        .for_each(|n| four(&mut world, (Ipv6Addr::new(0x2001, 0xdb8, 7, n, 0, 0, 0, 1), 1).into()));
+    for n in 0..64 {
+        for port in 0..16 {
+            if world.natpunch.lobbies.len() < limits::NATPUNCH_LOBBIES {
+                four(&mut world, crowd(n, 4000 + port));
+            }
+        }
+    }
+    assert_eq!(world.natpunch.lobbies.len(), limits::NATPUNCH_LOBBIES);
+    let at = crowd(0, 5000);
+    let id = world.client(at);
+    assert_eq!(world.say(at, create(&id, "more", 4)), [(at, error("Too many lobbies"))]);
+    assert_eq!(world.natpunch.lobbies.len(), limits::NATPUNCH_LOBBIES);
+}
+
+#[test]
 fn many_addresses_do_not_take_all_places_of_clients() {
     let mut world = World::new();
     let host = world.client(addr(1));

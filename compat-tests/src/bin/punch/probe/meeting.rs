@@ -114,6 +114,8 @@ pub(super) fn introduction(probe: &mut Probe) -> Outcome {
 enum Why {
     /// What happens where no datagram arrives.
     NoUdp(String),
+    /// The client was told where somebody is, who is not this host; so datagrams of that one arrive.
+    Misled(String),
     Other(String),
 }
 
@@ -121,27 +123,31 @@ impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NoUdp(why) => write!(f, "UDP packets do not arrive: {why}"),
-            Self::Other(why) => f.write_str(why),
+            Self::Misled(why) | Self::Other(why) => f.write_str(why),
         }
     }
 }
 
 /// What that means. The server puts a player's datagrams and its connection together by their address.
 fn not_introduced(probe: &mut Probe, why: Why, ip: IpAddr) -> Outcome {
-    if has_others(probe, ip) {
+    let (what, is_misled) = match why {
+        Why::Other(what) => {
+            probe.is_not_introduced = true;
+            return Outcome::Fails(what);
+        }
+        Why::NoUdp(what) => (what, false),
+        Why::Misled(what) => (what, true),
+    };
+    let seen = probe.ask_by_udp();
+    if (is_misled || probe.udp.is_some()) && has_others(probe, ip) {
         return Outcome::FailsSo {
-            detail: format!("{why}, while another host has the same address"),
+            detail: format!("{what}, while another host has the same address"),
             meaning: "This says nothing about the server: the client may have been led to that host.",
             to_do:
                 "Try again without that host (or other probe), or with --bind from another address."
                     .to_owned(),
         };
     }
-    let Why::NoUdp(what) = &why else {
-        probe.is_not_introduced = true;
-        return Outcome::Fails(why.to_string());
-    };
-    let seen = probe.ask_by_udp();
     match (probe.udp, seen) {
         (_, Some(seen)) if seen != ip => Outcome::FailsSo {
             detail: format!(
@@ -151,22 +157,26 @@ fn not_introduced(probe: &mut Probe, why: Why, ip: IpAddr) -> Outcome {
             to_do: "Try from another network, or with --bind from an address that has one way out."
                 .to_owned(),
         },
-        (udp, _) if !probe.lobby && (udp.is_some() || is_inside(ip)) => {
+        (udp, _) if !is_misled && !probe.lobby && (udp.is_some() || is_inside(ip)) => {
             Outcome::NotOffered(format!(
                 "nobody tells by which address the server knows this host, as the list is off: it is not {ip}"
             ))
         }
-        (Some(who), _) => Outcome::FailsSo {
-            detail: format!("{what}, though {who} shows that UDP arrives"),
-            meaning: "Players are told wrong ports, or none, and do not connect.",
-            to_do: format!(
-                "If another host or probe ran at this address just now, try again without it. {}",
-                super::gmnet::ANOTHER
-            ),
-        },
-        (None, _) => {
+        (udp, _) if is_misled || udp.is_some() => {
+            let arrives =
+                udp.map_or(String::new(), |who| format!(", though {who} shows that UDP arrives"));
+            Outcome::FailsSo {
+                detail: what + &arrives,
+                meaning: "Players are told wrong ports, or none, and do not connect.",
+                to_do: format!(
+                    "If another host or probe ran at this address just now, try again without it. {}",
+                    super::gmnet::ANOTHER
+                ),
+            }
+        }
+        _ => {
             probe.is_not_introduced = true;
-            Outcome::Fails(why.to_string())
+            Outcome::Fails(format!("UDP packets do not arrive: {what}"))
         }
     }
 }
@@ -355,10 +365,14 @@ fn judge(meeting: &Meeting, host: &Host, ip: IpAddr) -> Result<String, Why> {
         .copied()
         .flatten()
         .ok_or_else(|| Why::NoUdp("the host is registered, and not found".to_owned()))?;
-    let nothing = || Why::NoUdp("the host is told nothing".to_owned());
+    let port_zero = || Why::NoUdp("told port 0".to_owned());
+    if client.port() == 0 {
+        return Err(port_zero());
+    }
+    let nothing = || Why::Misled(format!("the client is told {client}, and the host nothing"));
     let told = meeting.host.first().ok_or_else(nothing)?;
-    if client.port() == 0 || told.client.port() == 0 {
-        return Err(Why::NoUdp("told port 0".to_owned()));
+    if told.client.port() == 0 {
+        return Err(port_zero());
     }
     let nat = host.master_side().is_ok_and(|local| local.ip() != ip);
     let right = client == SocketAddr::new(ip, host.local().port())
@@ -370,7 +384,7 @@ fn judge(meeting: &Meeting, host: &Host, ip: IpAddr) -> Result<String, Why> {
             let own = SocketAddr::new(ip, host.local().port());
             let (whose, told) =
                 if client == own { ("client", told.client) } else { ("host", client) };
-            Err(Why::NoUdp(format!(
+            Err(Why::Misled(format!(
                 "the server tells {told} for the {whose}, which has another port"
             )))
         }
