@@ -41,7 +41,7 @@ impl Lists {
             let first = u32::from(first);
             Some(format!(
                 "{option}: {many} of {} have characters that nobody sees, such as U+{first:04X}; {dialects} them out \
-                 of what players say, so nobody is admitted there by these",
+                 of what games send, so there these never match",
                 list.len()
             ))
         };

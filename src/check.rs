@@ -76,7 +76,7 @@ pub fn check(
     let end = reloads.as_ref().and_then(Reloads::end);
     let has_unknown_end = reloads.as_ref().is_some_and(|reloads| reloads.acceptor().is_some());
     if has_unknown_end && end.is_none() {
-        report.warnings.push("it cannot be read when the certificate ends".into());
+        report.warnings.push("the end date of the certificate cannot be read".into());
     }
     report.warnings.extend(reloads.and_then(|reloads| reloads.warning(now)));
     let blocks = report.take(options.owner.blocks());
@@ -133,7 +133,7 @@ pub fn check(
 fn look_at_addresses(options: &Options, report: &mut Report) {
     for ip in options.public_ip.iter().filter(|ip| is_inside(**ip)) {
         report.warnings.push(format!(
-            "--public-ip {ip} is an address of a local network, where only players in this network get to"
+            "--public-ip {ip} is an address of a local network, which only players in this network can reach"
         ));
     }
     let is_loopback = !options.bind.is_empty() && options.bind.iter().all(IpAddr::is_loopback);

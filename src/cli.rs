@@ -65,7 +65,7 @@ pub struct Options {
     #[arg(help_heading = "Network", value_name = "IP", value_parser = parse_bind)]
     pub bind: Vec<IpAddr>,
 
-    /// Public address, told in place of a private one
+    /// Public IP to send to players instead of a private one
     #[arg(long, env = "PUNCHD_PUBLIC_IP", hide_env = true, value_delimiter = ',')]
     #[arg(help_heading = "Network", value_name = "IP", value_parser = parse_public_ip)]
     pub public_ip: Vec<IpAddr>,
@@ -92,12 +92,12 @@ pub struct Options {
     #[arg(default_value_t, default_missing_value = "yes", hide_default_value = true)]
     pub take_over: From,
 
-    /// UDP port for STUN's other answers; 0 picks one [default: port + 1]
+    /// Alternate UDP port of STUN; 0 picks a free one [default: port + 1]
     #[arg(long, env = "PUNCHD_ALT_PORT", hide_env = true, value_name = "PORT")]
     #[arg(help_heading = "Network", value_parser = parse_port)]
     pub alt_port: Option<u16>,
 
-    /// A second address of this machine, for STUN's other answers
+    /// Alternate address of STUN: a second address of this machine
     #[arg(long, env = "PUNCHD_ALT_ADDR", hide_env = true, value_name = "IP")]
     #[arg(help_heading = "Network", value_parser = parse_own_ip)]
     pub alt_addr: Option<IpAddr>,
@@ -130,7 +130,7 @@ pub struct Options {
     #[arg(help_heading = "Games", value_parser = parse_flag)]
     pub lobby_ports: bool,
 
-    /// Seconds between packets that keep NATs open; 0: none
+    /// Seconds between NAT keepalives to a host; 0 sends none
     #[arg(long, env = "PUNCHD_KEEPALIVE", hide_env = true, value_name = "S")]
     #[arg(help_heading = "Games", value_parser = parse_number::<0, 3600>)]
     #[arg(default_value_t = limits::KEEPALIVE.as_secs())]
@@ -148,7 +148,7 @@ pub struct Options {
     #[arg(default_value_t = limits::START_WAIT.as_secs())]
     pub start_wait: u64,
 
-    /// Be a test server: tell test tools name and versions
+    /// Answer test tools as a test server, with its name and versions
     #[arg(long, env = "PUNCHD_TESTING", hide_env = true)]
     #[arg(help_heading = "Games", value_parser = parse_flag)]
     pub testing: bool,
@@ -203,13 +203,13 @@ pub struct Options {
     #[arg(default_value_t = Limits::default().datagrams_per_second)]
     pub max_datagrams: u32,
 
-    /// Seconds until a host that vanished is gone
+    /// Seconds until a host that vanished is removed
     #[arg(long, env = "PUNCHD_GHOST_LIMIT", hide_env = true, value_name = "S")]
     #[arg(help_heading = "Limits", value_parser = parse_number::<6, 86_400>)]
     #[arg(default_value_t = limits::GHOST.as_secs())]
     pub ghost_limit: u64,
 
-    /// Seconds until a silent peer of a room is gone
+    /// Seconds until a silent peer of a room is removed
     #[arg(long, env = "PUNCHD_ROOM_TIMEOUT", hide_env = true, value_name = "S")]
     #[arg(help_heading = "Limits", value_parser = parse_number::<1, 86_400>)]
     #[arg(default_value_t = limits::ROOM_SILENCE.as_secs())]
@@ -235,7 +235,7 @@ pub struct Options {
     #[arg(help_heading = "Log and help", value_parser = parse_flag)]
     pub verbose: bool,
 
-    /// Print all options; -h prints the important ones
+    /// Print the options; -h prints the important ones
     #[arg(short, long, help_heading = "Log and help", action = ArgAction::HelpShort)]
     help: Option<bool>,
 
@@ -413,8 +413,8 @@ impl Options {
         }
         if let Err(second) = PublicIps::try_from(&self.public_ip[..]) {
             let why = format!(
-                "--public-ip (PUNCHD_PUBLIC_IP) names one address of IPv4 and one of IPv6: \
-                 leave {second} or the other one of its family out"
+                "--public-ip (PUNCHD_PUBLIC_IP) takes at most one address of IPv4 and one of IPv6: \
+                 leave out {second} or the other one of its family"
             );
             return Err(Self::command().error(ErrorKind::ArgumentConflict, why));
         }
@@ -471,7 +471,7 @@ fn in_force(command: &clap::Command, matches: &clap::ArgMatches) -> Vec<(String,
 fn short_help() -> clap::Command {
     let command = Options::command()
         .about("A master server for games behind NATs, in place of GMnet GATE.PUNCH")
-        .after_help("--help shows all options.");
+        .after_help("--help shows more options.");
     command.mut_args(|option| {
         let is_important = IMPORTANT.contains(&option.get_id().as_str());
         option.help_heading(None).hide(!is_important)

@@ -64,7 +64,7 @@ impl Lines {
         if !says {
             logging::leave_out();
             if self.much.say(now.instant).is_some() {
-                warn!("{addr} does so much that not every line about it is logged");
+                warn!("{addr} causes too many log lines, so some of them are left out");
             }
         }
         says.then_some(Level::Info)

@@ -182,8 +182,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     for ip in options.public_ip.iter().filter(|ip| is_inside(**ip)) {
         warn!(
-            "--public-ip {ip} is an address of a local network, where only players in this network get \
-             to: give the one by which players elsewhere reach this server"
+            "--public-ip {ip} is an address of a local network, which only players in this network can \
+             reach: give the one by which players elsewhere reach this server"
         );
     }
     if let Some(place @ Place { config, .. }) = &relay {
@@ -235,7 +235,7 @@ fn ask(options: &Options) -> Result<Option<Offer>, String> {
     let port = options.port.unwrap_or(cli::PORT);
     let offer = Offer::ask(&options.take_over.places(&options.bind, port))?;
     if offer.is_none() && options.take_over != handover::From::Nobody {
-        info!("--take-over: no punchd runs there, so this one begins anew");
+        info!("--take-over: no punchd runs there, so this one starts without hosts and players");
     }
     Ok(offer)
 }

@@ -113,7 +113,7 @@ fn keys_that_nobody_can_show_are_told_and_never_printed() {
         (b"open\nsesame\t# of Pong\n", "line 2: there is the control character U+0009 in this key"),
         (b"sesame\0", "line 1: there is the control character U+0000 in this key"),
         (b"\x1bsesame", "line 1: there is the control character U+001B in this key"),
-        ("\u{200b}".as_bytes(), "line 1: nobody sees anything in this key"),
+        ("\u{200b}".as_bytes(), "line 1: no character of this key is visible"),
         (&[b'x'; 70_000], "line 1: this key has 70000 bytes, and no game can show more than "),
         (b"\xff\xfes\0e\0s\0a\0m\0e\0", "line 1: this is not UTF-8"),
     ] {
@@ -229,22 +229,24 @@ fn a_check_opens_what_the_start_would_open() {
         ),
         (
             &["--alt-addr", "192.0.2.1"],
-            "STUN does without the alternate socket 192.0.2.1:0: this machine has no address 192.0.2.1",
+            "STUN has no alternate socket 192.0.2.1:0: this machine has no address 192.0.2.1",
             LESS,
         ),
         (
             &["--alt-port", &port],
-            &format!("--alt-port {port} is the port of the games, and has to be another"),
+            &format!("--alt-port {port} is the port of the games; choose another one"),
             LESS,
         ),
         (
             &["--http", "192.0.2.1:6580", "--http-token", token],
-            "nobody can look in at http://192.0.2.1:6580/: this machine has no address 192.0.2.1",
+            "the owner's window cannot open at http://192.0.2.1:6580/: this machine has no address 192.0.2.1",
             LESS,
         ),
         (
             &["--http", &window],
-            &format!("nobody can look in at http://{window}/: that is the port of the games"),
+            &format!(
+                "the owner's window cannot open at http://{window}/: that is the port of the games"
+            ),
             LESS,
         ),
     ] {
@@ -444,7 +446,7 @@ fn lines_in_json_name_who_came_met_and_left() {
     }
     let ended = find("rooms", "ended");
     assert_eq!((&ended["client_told"], &ended["host_told"]), (&at_host.into(), &at_client.into()));
-    assert_eq!(ended["way"], "none");
+    assert_eq!(ended["way"], "failed");
     assert_eq!(find("events", "registered")["game"], "Chess");
     for (client, (host, reason)) in
         asked.iter().zip([("192.0.2.77", "not_found"), ("", "no_address")])

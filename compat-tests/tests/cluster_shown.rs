@@ -191,7 +191,7 @@ fn a_node_that_stays_alone_is_told_its_owner() {
     wait_until("that it is not alone", WAIT, || warnings() == json!([]));
     // By then it has tried both.
     nats.kill(0);
-    master.wait_for_log("cluster: no NATS server answers, serving own players alone");
+    master.wait_for_log("cluster: no NATS server answers, serving only this node's players");
     nats.run(1);
     master.wait_for_log("cluster: not all NATS servers of --cluster answer: 127.0.0.1:");
 }

@@ -166,7 +166,7 @@ fn who_has_no_token_and_who_comes_by_another_name_sees_nothing() {
 fn a_port_that_is_taken_is_no_reason_not_to_serve() {
     let (_first, window) = start_with_window(&[]);
     let second = Master::start(&["--http", &window.to_string()]);
-    second.wait_for_log(&format!("nobody can look in at http://{window}/: port "));
+    second.wait_for_log(&format!("the owner's window cannot open at http://{window}/: port "));
     let log = second.stop();
     assert!(log.contains("--http off"), "what to do: {log}");
 }

@@ -67,10 +67,10 @@ fn who_has_no_key_is_refused_and_told_where_that_is_possible() {
     // A line a minute for each, and their addresses are not all the same.
     assert!(counts.iter().all(|count| (1..=4).contains(count)), "{counts:?}:\n{log}");
     let reasons = [
-        "(rooms): its request does not begin with k: and one of --key, where capitals count (",
+        "(rooms): its request does not begin with k: and one of --key (case-sensitive) (",
         "(events): its key is not one of --key (",
         "(natpunch): it shows neither a game nor a key, as clients of the original cannot; see --",
-        "(gmnet): its game \"Chess\" is not one of --games or --key, where capitals count (",
+        "(gmnet): its game \"Chess\" is not one of --games or --key (case-sensitive) (",
     ];
     for reason in reasons {
         assert!(lines.iter().any(|line| line.contains(reason)), "no {reason:?}:\n{log}");
@@ -89,8 +89,7 @@ fn every_address_with_a_wrong_game_is_told_of() {
     }
     let log = master.stop();
     for at in hosts {
-        let what =
-            "refused (gmnet): its game \"my game\" is not one of --games, where capitals count";
+        let what = "refused (gmnet): its game \"my game\" is not one of --games (case-sensitive)";
         assert_eq!(log.matches(&format!("{at} {what}")).count(), 1, "{at}:\n{log}");
     }
 }
@@ -109,12 +108,10 @@ fn a_list_of_games_is_enough() {
     let gone = host.run_until(WAIT, |host| !host.has_master()).expect("steps");
     assert!(gone, "it has become another game");
     master.wait_for_log(
-        "(rooms): its request does not begin with k: and one of --games, where capitals count (",
+        "(rooms): its request does not begin with k: and one of --games (case-sensitive) (",
     );
-    master
-        .wait_for_log("(events): its game \"Chess\" is not one of --games, where capitals count (");
-    master
-        .wait_for_log("(gmnet): its game \"Chess\" is not one of --games, where capitals count (");
+    master.wait_for_log("(events): its game \"Chess\" is not one of --games (case-sensitive) (");
+    master.wait_for_log("(gmnet): its game \"Chess\" is not one of --games (case-sensitive) (");
 }
 
 #[test]
@@ -235,7 +232,7 @@ fn sighup_takes_no_line_for_a_key_that_cannot_be_one() {
     for (bad, why, rest) in [
         ("sesame\tof Pong", "there is the control character U+0009 in this ", ": take it out"),
         ("s\0e\0s\0a\0m\0e\0", "there is the control character U+0000 in this ", ": take it out"),
-        ("\u{feff}\u{200b}", "nobody sees anything in this ", ": write one"),
+        ("\u{feff}\u{200b}", "no character of this ", " is visible: write one"),
         (&long, "this ", " has 70000 bytes, and no game can show more than "),
     ] {
         for file in [&keys, &games] {

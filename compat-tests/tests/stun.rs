@@ -141,7 +141,7 @@ fn a_taken_alternate_port_is_said_and_done_without() {
     let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let master = Master::start(&["--alt-port", &port, "--bind", "127.0.0.1"]);
-    assert!(master.log().contains("STUN does without the alternate socket"), "{}", master.log());
+    assert!(master.log().contains("STUN has no alternate socket"), "{}", master.log());
     let socket = socket();
     socket.send_to(&REQUEST, master.addr()).unwrap();
     assert_eq!(receive(&socket).1[..2], [1, 1]);

@@ -84,18 +84,18 @@ fn what_nats_do_to_two_who_are_not_relayed_is_told() {
         window,
         &[
             "a router gives each destination another port, UDP is blocked, or the host did not let it in; \
-             punch nat, started at both, tells which; a relay of this server would help, or that the host \
-             forwards the UDP port of his game",
+             punch nat, run on both sides, shows which; a relay on this server would help, or forwarding the \
+             game's UDP port to the host",
             "UDP is blocked on one side, the host did not let it in (it is full, or lets nobody in), or the game \
              has ended",
-            "the client's router gives each destination another port, and the host is not open to all: its router \
-             or firewall lets in only who was knocked at, or it did not let the client in; a relay of this server would help, or that the host \
-             forwards the UDP port of his game",
-            "the host's router gives each destination another port, and the client is not open to all: its router \
-             or firewall lets in only who was knocked at; a relay of this server would help, or that the host \
-             forwards the UDP port of his game",
-            "both routers give each destination another port; a relay of this server would help, or that the host \
-             forwards the UDP port of his game",
+            "the client's router gives each destination another port, and the host's side lets in packets only \
+             from endpoints that the host has sent to, or the host did not let the client in; a relay on this \
+             server would help, or forwarding the game's UDP port to the host",
+            "the host's router gives each destination another port, and the client's side lets in packets only \
+             from endpoints that the client has sent to; a relay on this server would help, or forwarding the \
+             game's UDP port to the host",
+            "both routers give each destination another port; a relay on this server would help, or forwarding \
+             the game's UDP port to the host",
         ],
     );
     // Each side was told where the other one is.
@@ -118,7 +118,7 @@ fn what_the_relay_has_no_place_for_is_told() {
     let found = all_are_shown(
         window,
         &[
-            "tells which; the relay would help, but there are 4 sessions between their two addresses \
+            "shows which; the relay would help, but there are 4 sessions between their two addresses \
              already",
             "one of them has sent nothing to the relay, so UDP is blocked there, a firewall of the \
              relay blocks its ports, or the game has ended",
@@ -142,7 +142,7 @@ fn what_a_host_has_too_much_of_is_told() {
         window,
         &[
             "is relayed as often as it may be; allow more with --relay-sessions",
-            "they were relayed, but others needed that, and one of them has it more often",
+            "they were relayed, but a player with fewer relayed pairs needed the place",
         ],
     );
 }
@@ -179,7 +179,7 @@ fn that_the_traffic_of_the_month_is_used_up_is_told() {
     late.fails();
     all_are_shown_of(
         window,
-        "what the relay may pass on in a month has been reached; allow more with --relay-month",
+        "the relay has used up its monthly traffic; allow more with --relay-month",
     );
     drop((host, client, late));
 }

@@ -12,8 +12,8 @@ impl Options {
         let at = self.http.http.0?;
         main.iter().find(|addr| is_same(**addr, at))?;
         Some(format!(
-            "nobody can look in at http://{at}/: that is the port of the games; choose another with --http, or \
-             --http off"
+            "the owner's window cannot open at http://{at}/: that is the port of the games; choose another with \
+             --http, or --http off"
         ))
     }
 

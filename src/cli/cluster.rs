@@ -14,7 +14,7 @@ pub(super) const NAME: &str = "punchd";
 /// The options of a node of a cluster.
 #[derive(Args, Debug, PartialEq, Eq)]
 pub struct ClusterOptions {
-    /// Be one with other nodes, by NATS; needs --node NAME
+    /// Join a cluster of nodes through NATS at URL; needs --node NAME
     #[arg(
         long,
         env = "PUNCHD_CLUSTER",
@@ -83,7 +83,7 @@ fn check_server(_url: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// There is nobody who would use them.
+/// Without the feature they are not used.
 #[cfg(not(feature = "cluster"))]
 fn check_credentials(_path: &Path) -> io::Result<()> {
     Ok(())

@@ -48,7 +48,7 @@ impl From<String> for Secret {
 pub struct Place(pub Option<SocketAddr>);
 
 impl Default for Place {
-    /// Who is not on this machine does not get there.
+    /// Other machines cannot reach it.
     fn default() -> Self {
         /// Beside that of the games.
         const PORT: u16 = 6580;
@@ -92,8 +92,8 @@ impl HttpOptions {
         let Some(at) = self.http.0 else { return Ok(None) };
         if !at.ip().is_loopback() && self.http_token.is_none() {
             return Err(format!(
-                "--http {at} (PUNCHD_HTTP) lets others than this machine look in: say with --http-token \
-                 what they have to present, or leave it at 127.0.0.1 and get there with ssh -L"
+                "--http {at} (PUNCHD_HTTP) opens the owner's window to other machines: set a secret with \
+                 --http-token, or leave it at 127.0.0.1 and connect with ssh -L"
             ));
         }
         Ok(Some(at))
@@ -105,8 +105,8 @@ impl HttpOptions {
 pub fn warning(at: SocketAddr) -> Option<String> {
     (!at.ip().is_loopback()).then(|| {
         format!(
-            "the token of the owner goes to http://{at}/ as it is: a web server with TLS in front, or ssh, \
-             keeps it secret (--http)"
+            "browsers send the token to http://{at}/ unencrypted: put a web server with TLS in front, or use \
+             ssh (--http)"
         )
     })
 }

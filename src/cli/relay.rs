@@ -107,7 +107,10 @@ impl RelayOptions {
         }
         let of = |ips: &[IpAddr], what| {
             PublicIps::try_from(ips).map_err(|second| {
-                format!("{what} names one address of IPv4 and one of IPv6: leave {second} or the other one of its family out")
+                format!(
+                    "{what} takes at most one address of IPv4 and one of IPv6: leave out {second} or the other \
+                     one of its family"
+                )
             })
         };
         let given = of(&self.relay_public, "--relay-public (PUNCHD_RELAY_PUBLIC)")?;
@@ -143,8 +146,8 @@ impl RelayOptions {
         let told = of(&told, "--relay (PUNCHD_RELAY)")?;
         if told.is_empty() {
             return Err(
-                "it is not known by which address players reach the relay, as this machine has no way to the \
-                 Internet: name it with --relay-public, or that of this server with --public-ip"
+                "the relay has no address to send to players, as this machine has no route to the Internet: \
+                 name its public address with --relay-public, or that of this server with --public-ip"
                     .into(),
             );
         }

@@ -111,8 +111,8 @@ pub(super) fn check_game(name: String) -> Result<String, String> {
     check_shown(name, "name", limits::LINE)
 }
 
-/// Some dialects could carry control characters and what nobody sees. But who has them in a list has a file of another
-/// kind, as one in UTF-16 or with columns, and these would take the place of what admits players now.
+/// Some dialects could carry control and invisible characters. But a list with these is most likely a file of another
+/// kind, such as UTF-16 or a table, and reading it would replace the keys and names that admit players now.
 fn check_shown(text: String, what: &str, most: usize) -> Result<String, String> {
     if let Some(c) = text.chars().find(|c| c.is_control()) {
         return Err(format!(
@@ -122,7 +122,7 @@ fn check_shown(text: String, what: &str, most: usize) -> Result<String, String> 
         ));
     }
     if clean(&text).is_empty() {
-        return Err(format!("nobody sees anything in this {what}: write one, or take it out"));
+        return Err(format!("no character of this {what} is visible: write one, or take it out"));
     }
     if text.len() > most {
         return Err(format!(

@@ -37,7 +37,7 @@ fn unknown_of(names: impl Iterator<Item = OsString>) -> Vec<String> {
         let near = near.map(|known| (distance(&upper, &known), known)).min();
         Some(match near.filter(|(changes, _)| *changes <= CHANGES) {
             Some((_, meant)) => format!("{name} is no option and has no effect: is {meant} meant?"),
-            None => format!("{name} is no option and has no effect: punchd --help has them all"),
+            None => format!("{name} is no option and has no effect: see punchd --help and README"),
         })
     };
     let mut all: Vec<String> = names.filter_map(told).collect();
@@ -85,7 +85,7 @@ mod tests {
         meant("PUNCHD_KEYS", "PUNCHD_KEY");
         meant("PUNCHD_PUBLICIP", "PUNCHD_PUBLIC_IP");
         meant("punchd_port", "PUNCHD_PORT");
-        assert!(told("PUNCHD_COLOUR").ends_with("punchd --help has them all"));
+        assert!(told("PUNCHD_COLOUR").ends_with("see punchd --help and README"));
     }
 
     #[test]

@@ -12,13 +12,13 @@ const PUBLIC_IP: &str = "start the server with --public-ip";
 
 /// What helps where two routers do not let each other in.
 const HELP: &str =
-    "; a relay of this server would help, or that the host forwards the UDP port of his game";
+    "; a relay on this server would help, or forwarding the game's UDP port to the host";
 
 /// What helps two behind one router.
-const HELP_AT_HOME: &str = "; a relay of this server would help, or that they meet by their addresses in their own network";
+const HELP_AT_HOME: &str =
+    "; a relay on this server would help, or joining by the address in their own network";
 
-const GAVE_WAY: &str =
-    "they were relayed, but others needed that, and one of them has it more often";
+const GAVE_WAY: &str = "they were relayed, but a player with fewer relayed pairs needed the place";
 
 const RELAYED_IN_VAIN: &str = "one of them has sent nothing to the relay, so UDP is blocked there, \
                                a firewall of the relay blocks its ports, or the game has ended";
@@ -96,16 +96,16 @@ fn reason(
     f.write_str(match (host.is_symmetric(), client.is_symmetric()) {
         (true, true) => "both routers give each destination another port",
         (true, false) => {
-            "the host's router gives each destination another port, and the client is not open to all: its \
-             router or firewall lets in only who was knocked at"
+            "the host's router gives each destination another port, and the client's side lets in packets \
+             only from endpoints that the client has sent to"
         }
         (false, true) => {
-            "the client's router gives each destination another port, and the host is not open to all: its \
-             router or firewall lets in only who was knocked at, or it did not let the client in"
+            "the client's router gives each destination another port, and the host's side lets in packets \
+             only from endpoints that the host has sent to, or the host did not let the client in"
         }
         (false, false) if is_unknown => {
             "a router gives each destination another port, UDP is blocked, or the host did not let it in; \
-             punch nat, started at both, tells which"
+             punch nat, run on both sides, shows which"
         }
         (false, false) => {
             f.write_str(NOTHING_KNOWN)?;

@@ -39,7 +39,7 @@ impl Way {
         match self {
             Self::Direct(_) => "direct",
             Self::Relayed(_) => "relayed",
-            Self::No(_) => "none",
+            Self::No(_) => "failed",
         }
     }
 }

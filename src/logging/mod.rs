@@ -128,7 +128,7 @@ pub fn start(verbosity: Verbosity, format: Format, file: Option<&Path>) -> Resul
             Opened::Unread => {
                 late = Some("nobody reads this named pipe yet: start what reads it");
             }
-            Opened::Not => late = Some("to open it takes long: see whether its disk works"),
+            Opened::Not => late = Some("opening it takes too long: check its disk"),
             Opened::Yes => {}
         }
         places.push(Place::new(LevelFilter::Info.max(console_level(verbosity)), in_file, queue));
@@ -232,7 +232,7 @@ impl Place {
 
     fn write(&self, record: &Record<'_>) {
         if let Some(lost) = self.queue.take_lost() {
-            self.warn(format_args!("{lost} lines are lost: whatever takes the log was too slow"));
+            self.warn(format_args!("{lost} lines are lost: what reads the log is too slow"));
         }
         self.logger.log(record);
     }

@@ -436,7 +436,7 @@ impl Task {
         if !self.is_connected.load(Ordering::Relaxed) {
             let why = self.tried.failures().map(|why| format!(": {why}")).unwrap_or_default();
             warn!(
-                "cluster: no NATS server answers, serving own players alone; will go on trying{why}"
+                "cluster: no NATS server answers, serving only this node's players and still trying{why}"
             );
         }
     }

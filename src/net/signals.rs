@@ -161,13 +161,13 @@ fn is_ended_with_this_one() -> bool {
 /// Starts what comes after this process, if it can be and nothing is about to already.
 fn start(successor: Option<&(Successor, SocketAddr)>) -> Option<io::Result<Child>> {
     let Some((successor, at)) = successor else {
-        warn!("SIGUSR2: no process can ask for the place of this one, as was said at the start");
+        warn!("SIGUSR2: no process can take over from this one; the log says why at its start");
         return None;
     };
     if is_ended_with_this_one() {
         warn!(
-            "SIGUSR2: systemd would end the next process with this one, as it hears nothing of it; its unit needs \
-             Type=notify"
+            "SIGUSR2: systemd would stop the new process together with this one, as it does not know of it; its \
+             unit needs Type=notify"
         );
         return None;
     }

@@ -89,7 +89,7 @@ fn with_relay(bench: &Bench, at: Ipv4Addr) -> Result<Process, Failure> {
 /// What a packet costs.
 pub(crate) fn packets(bench: &mut Bench) -> Result<(), Failure> {
     let (mut ours, mut bare) = (Relay::ours(bench)?, Relay::bare(bench)?);
-    // Of players, and as many as go.
+    // Of players, and at full load.
     let slow = relayed::Work { count: 20_000, at_once: 512, rate: Some(20_000.0) };
     let fast = relayed::Work { count: 100_000, rate: None, ..slow };
     for work in [slow, fast] {
@@ -100,7 +100,7 @@ pub(crate) fn packets(bench: &mut Bench) -> Result<(), Failure> {
         let rounds = bench.alternate(|| round(&mut ours), || round(&mut bare))?;
         let cpu = sides(rounds.iter().map(|((a, _), (b, _))| (*a, *b)));
         let report = &mut bench.report;
-        let name = work.rate.map_or("as many as go".into(), |rate| format!("{rate:.0}/s"));
+        let name = work.rate.map_or("at full load".into(), |rate| format!("{rate:.0}/s"));
         let what = format!("relayed packet of {PAIRS} pairs, {name}: CPU");
         report.compare(&what, Reach::Within(1.1), "us", &cpu, "bare loop");
         if work.rate.is_none() {
@@ -225,7 +225,7 @@ pub(crate) fn introductions(bench: &mut Bench) -> Result<(), Failure> {
     let work = Work { kind: Kind::Fresh, count: 10_000, at_once: 64, rate: None };
     let rounds = beside.rounds(bench.rounds, None, &work)?;
     let report = &mut bench.report;
-    let name = "introductions while the relay has all it can do";
+    let name = "introductions while the relay is at full load";
     let cpu = sides(rounds.iter().map(|[a, b, _]| (a.cpu, b.cpu)));
     report.compare(&format!("{name}: CPU"), Reach::Within(1.05), "us", &cpu, nobody);
     let rate = sides(rounds.iter().map(|[a, b, _]| (a.rate, b.rate)));

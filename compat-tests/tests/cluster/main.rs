@@ -193,8 +193,8 @@ fn without_nats_a_node_serves_its_own_and_joins_when_it_can() {
     let host = nodes.host(0, "one");
     let at = host.local().ip();
     let _running = host.spawn();
-    let silent =
-        "cluster: no NATS server answers, serving own players alone; will go on trying: 127.0.0.1:";
+    let silent = "cluster: no NATS server answers, serving only this node's players and still trying: \
+                  127.0.0.1:";
     nodes.all.iter().for_each(|node| node.wait_for_log(silent));
     assert_eq!((names(&nodes.all[0]), names(&nodes.all[1])), (vec!["one".into()], vec![]));
     join(&nodes.all[0], at);

@@ -138,7 +138,7 @@ fn what_is_passed_on_in_a_month_is_bounded() {
         }
     }
     // The event loop is told every 5 s. Nobody need have asked in vain.
-    let used_up = "relay: what the relay may pass on in a month has been reached";
+    let used_up = "relay: the relay has used up its monthly traffic";
     master.wait_for_log(used_up);
     assert!(warnings().contains(used_up), "{}", warnings());
     let deadline = std::time::Instant::now() + PATIENCE;
@@ -149,7 +149,7 @@ fn what_is_passed_on_in_a_month_is_bounded() {
         }
         assert!(std::time::Instant::now() < deadline, "there is always one more");
     }
-    master.wait_for_log(": what the relay may pass on in a month has been reached");
+    master.wait_for_log(": the relay has used up its monthly traffic");
     // Those who play go on.
     host.socket.set_read_timeout(Some(PATIENCE)).unwrap();
     while host.socket.set_nonblocking(true).is_ok() && host.socket.recv_from(&mut buffer).is_ok() {}

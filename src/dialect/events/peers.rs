@@ -144,9 +144,9 @@ impl Events {
                 let mut note = |why| self.refused.note(cx.now.instant, whom, reason, why);
                 match asks_for_key {
                     true => note(format_args!("its key is not one of {list}")),
-                    false => note(format_args!(
-                        "its game {game} is not one of {list}, where capitals count"
-                    )),
+                    false => {
+                        note(format_args!("its game {game} is not one of {list} (case-sensitive)"))
+                    }
                 }
             }
             let why = match asks_for_key {

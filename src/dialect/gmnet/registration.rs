@@ -57,7 +57,7 @@ impl Gmnet {
         let game = data.as_ref().map_or("", |data| data.get(0));
         if (known.is_none() || data.is_some()) && !self.config.admission.admits_game(game) {
             let (game, lists) = (Quoted(game), self.config.admission.lists_of_games());
-            let why = format_args!("its game {game} is not one of {lists}, where capitals count");
+            let why = format_args!("its game {game} is not one of {lists} (case-sensitive)");
             let is_game = self.config.admission.names_games();
             let reason = if is_game { Reason::Game } else { Reason::Key };
             self.refused.note(cx.now.instant, (Name::Gmnet, addr), reason, why);

@@ -85,9 +85,7 @@ impl Natpunch {
                 ));
             }
             true => note(format_args!("its key is not one of {list}")),
-            false => {
-                note(format_args!("its game {shown} is not one of {list}, where capitals count"))
-            }
+            false => note(format_args!("its game {shown} is not one of {list} (case-sensitive)")),
         }
         cx.refused(Name::Natpunch, reason, from.peer.ip());
         let response = RegisterResponse {

@@ -168,17 +168,15 @@ impl Rooms {
             match (&key, request.game()) {
                 (Some(game), _) if !asks_for_key => {
                     let game = Quoted(game);
-                    note(format_args!(
-                        "its game {game} is not one of {list}, where capitals count"
-                    ));
+                    note(format_args!("its game {game} is not one of {list} (case-sensitive)"));
                 }
                 (None, Some(game)) if !asks_for_key => note(format_args!(
-                    "its request for the game {} does not begin with k: and one of {list}, where \
-                     capitals count",
+                    "its request for the game {} does not begin with k: and one of {list} \
+                     (case-sensitive)",
                     Quoted(game)
                 )),
                 _ => note(format_args!(
-                    "its request does not begin with k: and one of {list}, where capitals count"
+                    "its request does not begin with k: and one of {list} (case-sensitive)"
                 )),
             }
             turn.cx.refused(Name::Rooms, reason, turn.from.ip());

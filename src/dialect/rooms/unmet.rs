@@ -132,15 +132,15 @@ impl Rooms {
             Reason::Kicked => {
                 let room = id.and_then(|id| self.table.room(id));
                 match room.is_some_and(|room| room.access.has_kicked(turn.from, None)) {
-                    true => "its host has kicked him",
-                    false => "its host has kicked somebody of his address",
+                    true => "its host has kicked this player",
+                    false => "its host has kicked a player with the same address",
                 }
             }
-            Reason::BadKey if options.password.is_none() => "it has a password, and he said none",
+            Reason::BadKey if options.password.is_none() => "it has a password, and none was sent",
             Reason::BadKey => "it has another password",
             Reason::Busy if self.stopping => "the server stops",
             Reason::Busy if turn.bound == Refusal::Unproven => {
-                "its host, or he, has not shown yet that he is where he seems to be"
+                "its host, or this player, has not proven its address yet"
             }
             Reason::Busy => "all places of the server are taken",
             Reason::Limit => turn.bound.words(),

@@ -134,12 +134,11 @@ impl fmt::Display for Refused {
                 limits::relay::PER_PAIR
             ),
             Self::Full => write!(f, "there are {} sessions already", limits::relay::SESSIONS),
-            Self::NoPort(addr) => write!(
-                f,
-                "{addr} uses all ports of the relay; give it more with --relay-ports"
-            ),
+            Self::NoPort(addr) => {
+                write!(f, "{addr} uses all ports of the relay; give it more with --relay-ports")
+            }
             Self::Month => f.write_str(
-                "what the relay may pass on in a month has been reached; allow more with --relay-month",
+                "the relay has used up its monthly traffic; allow more with --relay-month",
             ),
         }
     }

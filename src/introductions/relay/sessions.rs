@@ -360,8 +360,8 @@ impl Sessions {
             && let Some(before) = self.parted.say(now.instant)
         {
             warn!(
-                "{client} is no longer relayed to the host at {host}: others need that who have it less \
-                 often{before}"
+                "{client} is no longer relayed to the host at {host}: a player with fewer relayed pairs \
+                 needs the place{before}"
             );
         }
     }

@@ -41,7 +41,7 @@ pub fn window(
     });
     opened.map_err(|error| {
         let why = format!(
-            "nobody can look in at http://{at}/: {}; choose another place with --http, or --http off",
+            "the owner's window cannot open at http://{at}/: {}; choose another address with --http, or --http off",
             why_no_window(at, &error)
         );
         Unavailable { why, is_taken: error.kind() == io::ErrorKind::AddrInUse }
@@ -134,8 +134,7 @@ pub fn alternates(
 #[must_use]
 pub fn no_alternate(port: u16) -> String {
     format!(
-        "STUN does without an alternate port: --alt-port {port} is the port of the games, and has to be \
-         another"
+        "STUN has no alternate port: --alt-port {port} is the port of the games; choose another one"
     )
 }
 
@@ -152,7 +151,7 @@ fn alternate(
         Ok(opened) => Some(opened),
         Err(error) => {
             let why = why_alternate(addr, &error);
-            let why = format!("STUN does without the alternate socket {addr}: {why}");
+            let why = format!("STUN has no alternate socket {addr}: {why}");
             let is_taken = error.kind() == io::ErrorKind::AddrInUse;
             all.unavailable.push(Unavailable { why, is_taken });
             None

@@ -27,7 +27,8 @@ fn a_port_in_use_is_said() {
 fn a_window_that_cannot_be_had_is_said() {
     let (at, _held) = window(SocketAddr::from(([127, 0, 0, 1], 0)), None).unwrap();
     let what = window(at, None).unwrap_err();
-    let wanted = format!("nobody can look in at http://{at}/: port {} is in use by", at.port());
+    let wanted =
+        format!("the owner's window cannot open at http://{at}/: port {} is in use by", at.port());
     assert!(what.is_taken && what.why.starts_with(&wanted), "{what:?}");
 }
 

@@ -68,7 +68,7 @@ impl End {
                     days => format!("in {days} days"),
                 };
                 Some(format!(
-                    "{whose} expires {when}, on {self}: renew it, and see why that has not happened by itself"
+                    "{whose} expires {when}, on {self}: renew it, and check why it was not renewed automatically"
                 ))
             }
         }

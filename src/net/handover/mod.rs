@@ -57,8 +57,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 /// Why the option and the signal do nothing on other systems.
-pub const NOT_YET: &str = "no process can take the place of the running punchd on this system yet, on Linux alone: \
-                           restart it, and hosts register again";
+pub const NOT_YET: &str = "a new process can take over from a running punchd only on Linux so far: restart it instead, \
+                           and hosts register again";
 
 /// Whose place is to be taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -170,7 +170,7 @@ impl EventLoop {
         let lost: Vec<_> = self.server.relay().ids().filter(|id| !has.contains(id)).collect();
         if !lost.is_empty() && !has.is_empty() {
             warn!(
-                "{} pairs are not relayed any more who were: the relay has other ports here",
+                "{} pairs are no longer relayed: the relay of this process has other ports",
                 lost.len()
             );
         } else if !lost.is_empty() {
@@ -188,7 +188,7 @@ impl EventLoop {
         let age = clock::Instant::from_micros(frozen.instant) - clock::Instant::default() + since;
         let age = age.saturating_sub(limits::WAITED);
         let started = Instant::now().checked_sub(age);
-        self.started = started.ok_or("its clock is another one than that of this process")?;
+        self.started = started.ok_or("its clock and that of this process do not agree")?;
         self.oldest = self.instant();
         Ok(())
     }

@@ -171,7 +171,7 @@ impl EventLoop {
         let told =
             self.tell(channel, stopped, known, relayed).map_err(|error| match error.kind() {
                 io::ErrorKind::OutOfMemory => {
-                    "this one has no memory left to tell what it knows".into()
+                    "this process has not enough memory to pass on its state".into()
                 }
                 _ => match channel.hear() {
                     // Said before it hung up.

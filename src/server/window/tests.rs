@@ -234,10 +234,10 @@ fn each_way_to_fail_has_its_sentence() {
             "a router gives each destination another port, UDP is blocked, or the host",
         ),
         (Relay::InVain, "one of them has sent nothing to the relay"),
-        (Relay::GaveWay, "they were relayed, but others needed that"),
+        (Relay::GaveWay, "they were relayed, but a player with fewer"),
         (
             Relay::Refused(Refused::Month),
-            "the relay would help, but what the relay may pass on in a month",
+            "the relay would help, but the relay has used up its monthly traffic",
         ),
         (Relay::Refused(Refused::Pair), "the relay would help, but there are"),
     ];

@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// The server's program [default: the punchd beside this one, else that of PATH]
     #[arg(long, value_name = "FILE", conflicts_with = "master")]
     server: Option<PathBuf>,
-    /// Times that everything is measured
+    /// How often to repeat each measurement
     #[arg(long, value_name = "N", default_value_t = 5)]
     #[arg(value_parser = number::<1, 100>)]
     rounds: u64,

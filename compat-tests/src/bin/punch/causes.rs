@@ -23,7 +23,7 @@ pub(crate) fn advice(doing: &str, error: &Error) -> &'static str {
         }
         (Kind::PermissionDenied, false) => "A firewall of this machine forbids that.",
         (Kind::NetworkUnreachable | Kind::HostUnreachable, _) => {
-            "This machine has no way to that address: is it online? For an IPv6 address its network \
+            "This machine has no route to that address: is it online? For an IPv6 address its network \
              needs IPv6."
         }
         // What Linux says of a way from a loopback address to the Internet.

@@ -49,7 +49,7 @@ join ROOM [PASSWORD]       join one, by ID, name or code
 quick [KEY=VALUE]          join any that fits     watch, unwatch   hear of changes
 set [MORE]                 change one's own room as for 'create', and: unlocked, max=N, name=NAME
 who, delete, leave, kick ID, let ID            of the room; wait SECONDS
-secret                     say what --secret takes to have this place on another connection
+secret                     print the value for --secret, which resumes this login elsewhere
 pass, confirm ID NAME [DATA]   send an event (ID - is the server); confirm waits until it is there
 request ID NAME [DATA]     ask and wait for the answer; this client answers 'echo'
 help, quit                 names with blanks are in quotes, as in create \"My room\" map=\"big one\"
@@ -79,7 +79,7 @@ pub(crate) struct Args {
     /// Encrypt
     #[arg(long)]
     tls: bool,
-    /// By WebSocket, as a page of a browser does it
+    /// Connect by WebSocket, as a web page does
     #[arg(long)]
     ws: bool,
     /// Trust the certificates in this file [default: the system's]
@@ -107,7 +107,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     say(format_args!("logged in as {}{back}", printable(&login.id)));
     if secret.is_some() && !login.resumed {
         say(
-            "this is a new login: a secret is good while the connection stands that it was told on",
+            "this is a new login: a secret is valid only until the login that it came from has ended",
         );
     }
     let id = printable(&login.id);

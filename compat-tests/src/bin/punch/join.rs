@@ -317,7 +317,7 @@ fn tell_way(way: Way) -> String {
 fn tell_stage(stage: Stage, given: u16) -> String {
     match stage {
         Stage::Told => "knocking there".to_owned(),
-        Stage::Following => "no answer yet; trying the ports behind that one".to_owned(),
+        Stage::Following => "no answer yet; trying the next higher ports".to_owned(),
         Stage::Predicted => "no answer yet; trying ports that the host may have now".to_owned(),
         Stage::Given if given == 0 => "no answer yet; listening until the time is over".to_owned(),
         Stage::Given => format!("no answer yet; trying port {given} of the game"),

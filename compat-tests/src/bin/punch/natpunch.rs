@@ -81,7 +81,7 @@ enum Command {
     Create {
         /// Its name
         name: String,
-        /// Players that there may be
+        /// The most players, the host among them
         #[arg(value_parser = count::<u32>)]
         max_players: u32,
         /// Players to wait for; 0 waits until Ctrl-C, as long as the server answers within --timeout

@@ -23,8 +23,8 @@ use crate::masters::{Masters, Named};
 
 /// Host, list or join a room, and chat there
 ///
-/// What you type the others read; /help lists the commands. It ends with /leave, Ctrl-C, or the end of
-/// what is typed (Ctrl-D), but not with the latter if there is --say, --expect or --for.
+/// Everyone in the room sees what you type; /help lists the commands. It exits on /leave, Ctrl-C, or the
+/// end of its input (Ctrl-D); the latter does not count with --say, --expect or --for.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -33,8 +33,8 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Open a room; /close ends it for all, /leave too unless --migrate leaves it to the others then; there
-    /// are also /rename NAME, /kick and /admit ID or IP, /lock, /unlock, /data KEY=VALUE and /help
+    /// Open a room; /close closes it for all, /leave does so too unless --migrate was given. There are also
+    /// /rename NAME, /kick and /admit ID or IP, /lock, /unlock, /data KEY=VALUE and /help
     Host {
         /// Name of the room
         name: String,
@@ -45,7 +45,7 @@ enum Command {
         #[command(flatten)]
         chat: Chat,
     },
-    /// Show the open rooms: ID, players and how many it is for, name, and what there is to say of them
+    /// List the open rooms: ID, players and most players, name, and own data
     List {
         /// Only those that are not full and not locked
         #[arg(long)]
@@ -95,7 +95,7 @@ struct Game {
 struct Sought {
     #[command(flatten)]
     game: Game,
-    /// Only rooms of which their hosts say this, as map=castle; can be repeated
+    /// Only rooms with this own data, such as map=castle; repeatable
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     data: Vec<(String, String)>,
 }
@@ -110,19 +110,19 @@ impl Sought {
 struct Room {
     #[command(flatten)]
     game: Game,
-    /// Say this of the room to those who look for one, as map=castle; can be repeated
+    /// Own data of the room, by which it can be found, such as map=castle; repeatable
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     data: Vec<(String, String)>,
     /// The most players, this one among them
     #[arg(long, value_name = "PLAYERS", value_parser = count::<usize>)]
     max: Option<usize>,
-    /// Let only those in who know this
+    /// Password that players need to join
     #[arg(long)]
     password: Option<String>,
-    /// Show the room in no list: others join by its code
+    /// Keep the room out of lists; others join it by its code
     #[arg(long)]
     private: bool,
-    /// Leave the room to the others when this player goes other than by /close
+    /// When this player leaves, another one becomes host, unless /close closes the room
     #[arg(long)]
     migrate: bool,
     /// Introduce all to each other

@@ -28,13 +28,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "first"])]
     #[arg(value_parser = count::<u64>)]
     seed: Option<u64>,
-    /// Honest players beside an adversary each, instead of bad weather
+    /// Attack the server and its players, instead of simulating a bad network
     #[arg(long, conflicts_with = "seed")]
     siege: bool,
-    /// The relay and all that send through it
+    /// Simulate the relay and the players that use it
     #[arg(long, conflicts_with = "siege")]
     relay: bool,
-    /// Several servers that are one
+    /// Simulate a cluster of several servers
     #[arg(long, conflicts_with_all = ["siege", "relay"])]
     cluster: bool,
 }

@@ -21,7 +21,7 @@ fn each_reason_has_its_sentence() {
         assert_eq!(last(world), (format!("{at} {why}"), 1), "{request}");
     };
     let of = |why: &str| format!("{whom}{why}");
-    refused(&mut world, &jr, of("it has a password, and he said none"));
+    refused(&mut world, &jr, of("it has a password, and none was sent"));
     world.pass_secs(1);
     let wrong = format!("{jr}:password=open");
     world.ask(at, &wrong);
@@ -39,10 +39,10 @@ fn each_reason_has_its_sentence() {
     refused(&mut world, &format!("{jr}:game=Pong"), other);
     world.answer(host.at, &host.signed(&format!("kc:id:{}", guest.id)));
     world.ask(peer(3), &jr);
-    assert_eq!(last(&world), (format!("{} {whom}its host has kicked him", peer(3)), 1));
+    assert_eq!(last(&world), (format!("{} {whom}its host has kicked this player", peer(3)), 1));
     let near = SocketAddr::new(peer(3).ip(), 9);
     world.ask(near, &jr);
-    let why = format!("{near} {whom}its host has kicked somebody of his address");
+    let why = format!("{near} {whom}its host has kicked a player with the same address");
     assert_eq!(last(&world), (why, 1), "a row of its own");
     assert_eq!(world.shared.counted(), "0 0 0", "it was no introduction");
 }
@@ -84,7 +84,7 @@ fn forged_requests_remove_no_row_of_who_was_kicked() {
         world.ask(peer(1000 + n), "jr:0123456789abcdef");
         world.ask(SocketAddr::new(peer(2 + n % 6).ip(), 9), &format!("jr:{n:016x}"));
     }
-    let kicked = |(why, _): &(String, u64)| why.ends_with("its host has kicked him");
+    let kicked = |(why, _): &(String, u64)| why.ends_with("its host has kicked this player");
     assert_eq!(world.shared.unmet().iter().filter(|row| kicked(row)).count(), 6);
 }
 

@@ -17,11 +17,11 @@ pub(super) const COMMANDS: &str = "\
 The host alone:
 /close             close the room for all, also one opened with --migrate
 /rename NAME       give the room another name
-/kick ID or IP     put somebody out, who does not come back
-/admit ID or IP    let somebody in again
-/lock, /unlock     let nobody new in, or all
-/data KEY=VALUE    say something of the room, as map=castle
-What does not begin with / is said to all.";
+/kick ID or IP     kick and ban a player
+/admit ID or IP    lift that ban
+/lock, /unlock     close the room to new players, or open it again
+/data KEY=VALUE    set own data of the room, such as map=castle
+Anything that does not begin with / is sent to everyone.";
 
 impl Session {
     pub(super) fn on_line(&mut self, line: &str) {

@@ -14,8 +14,8 @@ pub(super) fn explain(error: Error) -> String {
             "Is it running, does it speak rooms, and does a firewall let UDP through? This address may also \
              be in the server's --block. `punch probe` tells more."
         }
-        Error::TooMuch { .. } => "That is no master server of rooms.",
-        Error::Endless { .. } => "--timeout gives it longer.",
+        Error::TooMuch { .. } => "That is not a master server that speaks rooms.",
+        Error::Endless { .. } => "To wait longer, raise --timeout.",
         Error::Refused { verb: Verb::Qj, reason } if reason == "noroom" => {
             "No room fits: there is none, or all are full, locked, want a password, or are \
              of another game: see `list`, --game and --data. A room with a password is joined by `join`."

@@ -186,7 +186,7 @@ impl Session {
                 say(format!("{} has gone", self.name(id)));
                 if self.is_host(id) {
                     self.gone = Some(Instant::now());
-                    say("waiting whether the room gets another host");
+                    say("waiting for the room to get another host");
                 }
             }
             Event::Answered(request, result) => self.on_answer(&request, result),
