@@ -146,15 +146,19 @@ fn registration(data1: &str, length: usize) -> Vec<u8> {
     wire::register(Protocol::Modern, wire::CLIENT_VERSION, &data)
 }
 
-/// Sends to all of them what can be sent: the server may hang up on the way, and need not read
-/// all.
+/// Sends to all of them what can be sent, until nothing more goes out for a while: the server may hang up on the way,
+/// and need not read all.
 fn send_some(streams: &[TcpStream], bytes: &[u8]) {
     let mut sent = vec![0; streams.len()];
-    for _ in 0..5 {
+    let deadline = Instant::now() + WAIT;
+    let mut rounds_without = 0;
+    while rounds_without < 20 && Instant::now() < deadline {
+        let before: usize = sent.iter().sum();
         for (mut stream, sent) in streams.iter().zip(&mut sent) {
             stream.set_nonblocking(true).expect("an option");
             *sent += stream.write(&bytes[*sent..]).unwrap_or(0);
         }
+        rounds_without = if sent.iter().sum::<usize>() > before { 0 } else { rounds_without + 1 };
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -64,6 +64,14 @@ impl fmt::Display for BindError {
                 let owner = owner.map(|owner| owner.to_string());
                 let is_neighbour = self.protocol == Protocol::UDP
                     && owner.as_ref().is_none_or(|owner| owner.starts_with("'punchd'"));
+                // It has the port for a unit, and is nothing to stop.
+                if owner.as_deref() == Some("'systemd' (process 1)") {
+                    return write!(
+                        f,
+                        "systemd has {protocol} port {port} open for a socket unit, as punchd.socket (systemctl \
+                         list-sockets): only its service gets it; for another punchd use another port with --port"
+                    );
+                }
                 let by = owner.unwrap_or_else(|| "another program".into());
                 write!(
                     f,

@@ -433,6 +433,13 @@ impl Players {
             return Err(Failure::Wrong(format!("host number {n} was thrown out")));
         }
         while !told.is_empty() {
+            // The server wants to know a port again, which these do not tell.
+            if let Server::Master(addr) = self.server
+                && let Some(rest) = told.strip_prefix(&*wire::port_notice(addr))
+            {
+                told = rest;
+                continue;
+            }
             let next = match self.server {
                 Server::Bare(_) => told.strip_prefix(bare::NOTICE),
                 Server::Master(_) => {
