@@ -7,6 +7,7 @@ use log::debug;
 use super::clients::Arrival;
 use super::id::Uuid;
 use super::introducing::in_order;
+use super::leaving::has_left;
 use super::lobbies::endpoint;
 use super::message::{Content, RegisterRequest, RegisterResponse};
 use super::{NOT_REGISTERED, Natpunch, Sender, claimed, is_private, is_too_long, say};
@@ -115,8 +116,11 @@ impl Natpunch {
         }
         if let Some(id) = self.clients.is_back(now, id, peer) {
             self.make_way(cx, peer);
-            if self.clients.take_back(now, id, (via, peer)).is_ok() {
+            if let Ok(was_in_lobby) = self.clients.take_back(now, id, (via, peer)) {
                 debug!("{id} is back at {peer}");
+                if was_in_lobby {
+                    self.answer(cx, from, has_left());
+                }
             }
         }
         let was_proven = self.clients.is_proven(peer);

@@ -100,7 +100,30 @@ impl Delivery {
         subject: Subject,
         answer: Answer<'_>,
     ) {
+        if let Answer::Gone(other) = answer {
+            self.forget_ways_to(peer.endpoint, other);
+        }
         self.tell(cx, (Some(peer.id), peer.into()), subject, answer);
+    }
+
+    /// Who is at this endpoint knows that another one is gone: nothing else of that is sent there again.
+    pub(super) fn forget_other(&mut self, endpoint: SocketAddr, other: Id) {
+        self.notices.cancel(&(endpoint, Subject::Peer(other)));
+        self.forget_ways_to(endpoint, other);
+    }
+
+    fn forget_ways_to(&mut self, endpoint: SocketAddr, other: Id) {
+        self.notices.cancel(&(endpoint, Subject::Ports(other)));
+        self.notices.cancel(&(endpoint, Subject::Local(other)));
+    }
+
+    /// What is going to be sent again to this endpoint says something else from now on.
+    pub(super) fn correct(&mut self, endpoint: SocketAddr, subject: Subject, answer: Answer<'_>) {
+        if let Some(notice) = self.notices.get_mut(&(endpoint, subject)) {
+            self.scratch.clear();
+            answer.write(&mut self.scratch);
+            notice.text = self.scratch.as_slice().into();
+        }
     }
 
     /// Tells a peer which ports another one is going to have, if that is known.

@@ -111,7 +111,12 @@ impl Rooms {
         let (Some(peer), Some(other)) = (self.table.peer(who), self.table.peer(whom)) else {
             return;
         };
-        let moved = Answer::Moved(who, self.told_at(cx, peer, other));
+        let there = self.told_at(cx, peer, other);
+        if peer.is_host {
+            let news = Answer::NewHost(who, there);
+            self.delivery.correct(other.endpoint, Subject::Host, news);
+        }
+        let moved = Answer::Moved(who, there);
         self.delivery.notify(cx, other, Subject::Peer(who), moved);
         self.tell_predicted_ports(cx, who, whom);
     }

@@ -166,7 +166,7 @@ impl Rooms {
         let Some(peer) = self.table.leave(&mut turn.cx.shared.unproven, client) else { return };
         let whence = (id, How::Kicked);
         self.departures.note(turn.instant(), peer.endpoint, whence);
-        self.delivery.confirm(turn.cx, turn.from, client);
+        self.delivery.forget_other(turn.from, client);
         self.delivery.notify_former(turn.cx, &peer, Answer::Kicked(id));
         self.tell_others_gone(turn.cx, id, client);
         let is_proven = self.table.peer_at(turn.from).is_some_and(|host| host.proved);

@@ -39,6 +39,7 @@ impl Rooms {
             return false;
         };
         let Some(peer) = self.table.peer(successor) else { return true };
+        self.delivery.forget_other(peer.endpoint, former.id);
         self.delivery.notify(cx, peer, Subject::Host, Answer::Promoted(successor));
         if let Some(level) = self.lines.level(cx.now, former.endpoint.ip(), former.proved) {
             let (before, now) = (former.endpoint, peer.endpoint);
@@ -48,6 +49,7 @@ impl Rooms {
         for client in self.table.room(id).map_or(Vec::new(), |room| room.clients.clone()) {
             if let Some(client) = self.table.peer_mut(client) {
                 client.begin_anew();
+                self.delivery.forget_other(client.endpoint, former.id);
             }
             if !self.relay_at_once(cx, client) {
                 self.introduce(cx, client);

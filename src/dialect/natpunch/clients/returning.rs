@@ -18,6 +18,9 @@ pub(super) struct Gone {
     local: Option<SocketAddr>,
     game: Box<str>,
     used_lobbies: bool,
+    /// It was in a lobby, and does not know that it is in none any more.
+    #[serde(default)]
+    was_in_lobby: bool,
 }
 
 impl Clients {
@@ -34,7 +37,8 @@ impl Clients {
         }
         let Client { endpoint, local, .. } = *client;
         let (game, used_lobbies) = (client.game.clone(), client.listing == Listing::Never);
-        self.gone.arm_with(now, id, Gone { endpoint, local, game, used_lobbies });
+        let was_in_lobby = !client.lobbies.is_empty();
+        self.gone.arm_with(now, id, Gone { endpoint, local, game, used_lobbies, was_in_lobby });
     }
 
     /// Whether somebody who was forgotten comes back from its address with its ID, and who is there
@@ -52,7 +56,7 @@ impl Clients {
         is_its_own.then_some(id)
     }
 
-    /// Takes it back with the ID that it had.
+    /// Takes it back with the ID that it had. True: it was in a lobby.
     ///
     /// # Errors
     /// If there is no room.
@@ -61,18 +65,18 @@ impl Clients {
         now: Instant,
         id: Uuid,
         (via, endpoint): (Route, SocketAddr),
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         if let Some(other) = self.at(endpoint) {
             self.remove(other);
         }
         self.make_room(endpoint.ip())?;
-        let Some(gone) = self.gone.remove(&id) else { return Ok(()) };
+        let Some(gone) = self.gone.remove(&id) else { return Ok(false) };
         let listing = if gone.used_lobbies { Listing::Never } else { Listing::Not };
         let arrival = Arrival { via, endpoint, local: gone.local, game: gone.game };
         self.insert(now, id, arrival, listing);
         if let Some(client) = self.all.get_mut(&id) {
             client.home = gone.endpoint;
         }
-        Ok(())
+        Ok(gone.was_in_lobby)
     }
 }

@@ -118,8 +118,8 @@ impl Lobbies {
     }
 
     /// Which lobby has to be closed before somebody from this address can open one: one of the
-    /// network that has most; one in which somebody from elsewhere is only if there is no other, of
-    /// an address that has more than a household, or a network that has over an eighth of all.
+    /// network that has most. Those go first of an address that has more than a household, or a network that has over
+    /// an eighth of all: first one in which nobody from elsewhere is. Of all others only such a one goes.
     pub(super) fn in_the_way(&self, addr: IpAddr) -> Option<Uuid> {
         if self.all.len() < limits::NATPUNCH_LOBBIES || self.has_its_share(addr) {
             return None;
@@ -130,8 +130,10 @@ impl Lobbies {
                 narrowest > limits::HOUSEHOLD.into() || widest > limits::NATPUNCH_LOBBIES as u64 / 8
             })
         };
+        // Addresses can protect each other's lobbies, so these are not safe before those of who has few.
         let any = || self.all_shares.eviction_candidate(addr, 1).map(|(_, id)| id).filter(has_many);
-        self.shares.eviction_candidate(addr, 1).map(|(_, id)| id).or_else(any)
+        let alone = self.shares.eviction_candidate(addr, 1).map(|(_, id)| id);
+        alone.filter(has_many).or_else(any).or(alone)
     }
 
     /// The members of a lobby have changed.

@@ -60,6 +60,24 @@ fn who_comes_back_from_its_address_has_its_id_again() {
 }
 
 #[test]
+fn who_comes_back_is_told_that_it_is_in_no_lobby_any_more() {
+    let mut world = World::new();
+    let [host, alone] = [1, 2].map(|n| world.client(addr(n)));
+    let lobby = world.lobby(addr(1), &host, 4);
+    world.wait(SECOND * 16);
+    assert_eq!(world.natpunch.lobbies.len(), 0, "{lobby}");
+    let told = world.say(addr(1), keep_alive(&host));
+    let [(to, Pb(bytes))] = &told[..] else { panic!("{told:?}") };
+    let content = Message::decode(&bytes[..]).unwrap().content;
+    assert!(
+        *to == addr(1) && matches!(content, Some(Content::LeaveLobbyResponse(_))),
+        "{content:?}"
+    );
+    assert_eq!(world.say(addr(1), keep_alive(&host)), [], "once");
+    assert_eq!(world.say(addr(2), keep_alive(&alone)), []);
+}
+
+#[test]
 fn who_has_never_shown_its_id_does_not_come_back() {
     let mut world = World::new();
     world.say(addr(1), register());

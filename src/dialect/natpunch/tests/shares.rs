@@ -262,6 +262,9 @@ fn lobbies_of_each_other_keep_nobody_out(address: impl Fn(u16) -> IpAddr) {
     let first = world.lobby(host.0, &host.1, 4);
     world.say(member.0, join(&first, &member.1));
     world.say(host.0, ready(&first, &member.1));
+    // A household whose lobbies nobody has joined yet.
+    let lone = world.client(addr(4));
+    let waiting: Vec<_> = (4..8).map(|most| world.lobby(addr(4), &lone, most)).collect();
     for n in 0..limits::NATPUNCH_LOBBIES as u16 / 4 {
         let [host, member] = [n / 16, 100 + n / 16]
             .map(|of| SocketAddr::new(address(of), 4000 + n % 16))
@@ -281,8 +284,12 @@ fn lobbies_of_each_other_keep_nobody_out(address: impl Fn(u16) -> IpAddr) {
     let more = SocketAddr::new(address(0), 5000);
     let id = world.client(more);
     assert_eq!(world.say(more, create(&id, "more", 4)), [(more, error("Too many lobbies"))]);
-    // The lobby with members is as it was.
+    // The lobby with members is as it was, and those of the household are.
     assert_eq!(world.say(addr(2), leave(&first, &member.1)).len(), 3);
+    for lobby in waiting {
+        let left = world.say(addr(4), leave(&lobby, &lone));
+        assert_ne!(left, [(addr(4), error("Lobby not found"))]);
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Rooms that outlive their hosts.
 
+use std::time::Duration;
+
 use super::{Place, World, peer};
 use crate::limits;
 
@@ -172,4 +174,48 @@ fn a_mesh_hears_of_its_new_host_and_nothing_else() {
         let pc = format!("pc:{}:ok", late.id);
         assert_eq!(world.answer(client.at, &pc), pc);
     }
+}
+
+/// What is sent within three seconds after this, and now.
+fn told_after(world: &mut World, whom: &Place, mut sent: super::Sent) -> Vec<String> {
+    sent.0.extend(world.pass_secs(3).0);
+    sent.to(whom.at)
+}
+
+#[test]
+fn nobody_is_told_where_a_new_host_was_before_it_moved() {
+    let (mut world, host, clients) = migrating(2);
+    let [successor, other] = &clients[..] else { panic!() };
+    world.send(host.at, host.signed("lr").as_bytes());
+    world.pass(Duration::from_millis(200));
+    let there = peer(60);
+    let sent = world.send(there, successor.rc().as_bytes());
+    let told = told_after(&mut world, other, sent);
+    let new = format!("{}:{}:{}", successor.id, there.ip(), there.port());
+    assert!(told.contains(&format!("nh:{new}")) && told.contains(&format!("ep:{new}")), "{told:?}");
+    assert!(
+        told.iter().all(|text| !text.contains(&successor.id) || text.ends_with(&new)),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn nobody_is_told_where_a_host_is_that_has_left() {
+    let (mut world, host, clients) = migrating(2);
+    let there = peer(60);
+    let moved = Place::of(there, &world.ask(there, &host.rc()));
+    world.pass(Duration::from_millis(100));
+    let sent = world.send(there, moved.signed("lr").as_bytes());
+    let told = told_after(&mut world, &clients[1], sent);
+    assert!(told.iter().any(|text| text.starts_with("nh:")), "{told:?}");
+    assert!(told.iter().all(|text| !text.contains(&host.id)), "{told:?}");
+}
+
+#[test]
+fn a_host_is_told_nothing_more_of_whom_it_has_kicked() {
+    let (mut world, host, clients) = migrating(1);
+    world.ask(peer(60), &clients[0].rc());
+    let sent = world.send(host.at, host.signed(&format!("kc:id:{}", clients[0].id)).as_bytes());
+    let told = told_after(&mut world, &host, sent);
+    assert_eq!(told, [format!("kc:id:{}", clients[0].id)]);
 }

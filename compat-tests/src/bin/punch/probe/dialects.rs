@@ -151,6 +151,10 @@ impl Probe {
 /// What it means that a dialect over UDP does not answer, by what else does.
 pub(super) fn silence(probe: &Probe) -> Outcome {
     match probe.udp {
+        // GMnet shows by TCP that datagrams arrive; none has come back.
+        Some("GMnet") => Outcome::NotOffered(
+            "not answered, though UDP arrives: either --dialects leaves it out or its answers are blocked".to_owned(),
+        ),
         Some(who) => Outcome::NotOffered(format!(
             "not spoken: {who} answers at the same UDP port, so --dialects leaves it out"
         )),

@@ -169,7 +169,7 @@ fn not_introduced(probe: &mut Probe, why: Why, ip: IpAddr) -> Outcome {
                 detail: what + &arrives,
                 meaning: "Players are told wrong ports, or none, and do not connect.",
                 to_do: format!(
-                    "If another host or probe ran at this address just now, try again without it. {}",
+                    "If another host or probe ran at this address just now, try again ten seconds after its end. {}",
                     super::gmnet::ANOTHER
                 ),
             }
