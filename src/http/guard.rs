@@ -152,7 +152,7 @@ fn is_port(text: &str) -> bool {
 fn wrong() -> Answer {
     Answer::error(Status::Unauthorized).saying(
         "this is not the token that the server was started with (--http-token, PUNCHD_HTTP_TOKEN): \
-         compare them, capitals count, and open /?token=TOKEN with the right one",
+         compare them (both are case-sensitive), and open /?token=TOKEN with the right one",
     )
 }
 
@@ -281,7 +281,10 @@ mod tests {
         };
         assert!(text("/", "A: b").contains("needs the token of --http-token"));
         for wrong in [text("/?token=no", "A: b"), text("/", "Authorization: Bearer no")] {
-            assert!(wrong.contains("is not the token") && wrong.contains("capitals"), "{wrong}");
+            assert!(
+                wrong.contains("is not the token") && wrong.contains("case-sensitive"),
+                "{wrong}"
+            );
         }
         let welcome = refused(&guard, "/?token=0123456789abcdef", "Host: x").unwrap();
         assert_eq!(welcome.status, Status::SeeOther);

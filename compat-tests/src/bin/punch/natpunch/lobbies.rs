@@ -60,7 +60,7 @@ impl Session {
             }
             if Instant::now() >= deadline {
                 return Err(format!(
-                    "there is no lobby \"{}\"\n`punch natpunch list` has those of --game; capitals count.",
+                    "there is no lobby \"{}\"\n`punch natpunch list` has those of --game, which is case-sensitive.",
                     printable(lobby)
                 ));
             }

@@ -176,7 +176,7 @@ fn not_introduced(probe: &mut Probe, why: Why, ip: IpAddr) -> Outcome {
         }
         _ => {
             probe.is_not_introduced = true;
-            Outcome::Fails(format!("UDP packets do not arrive: {what}"))
+            Outcome::Fails(Why::NoUdp(what).to_string())
         }
     }
 }

@@ -164,8 +164,8 @@ impl Probe {
             false => Outcome::FailsSo {
                 detail: "this is none of the games or keys that it admits".to_owned(),
                 meaning: "Players of this game are refused.",
-                to_do: "Compare --game and --key here with --games and --key of the server; \
-                        capitals count."
+                to_do: "Compare --game and --key here with --games and --key of the server, which \
+                        are case-sensitive."
                     .to_owned(),
             },
         }

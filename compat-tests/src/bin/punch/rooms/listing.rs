@@ -50,7 +50,7 @@ pub(super) fn find(
     found.ok_or_else(|| {
         let room = printable(room);
         format!(
-            "there is no room \"{room}\"\n`punch rooms list` has those of --game; capitals count."
+            "there is no room \"{room}\"\n`punch rooms list` has those of --game, which is case-sensitive."
         )
     })
 }

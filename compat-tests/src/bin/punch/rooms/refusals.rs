@@ -22,7 +22,7 @@ pub(super) fn explain(error: Error) -> String {
         }
         Error::Refused { verb: Verb::Rh, reason } if reason == "badkey" => {
             "This master server admits only some games or keys: compare --game and --key with --games and \
-             --key of the server; capitals count."
+             --key of the server, which are case-sensitive."
         }
         Error::Refused { reason, .. } => advice(reason),
     };
