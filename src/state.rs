@@ -1,5 +1,5 @@
-//! How state is written for another process, which may be of another version: MessagePack with the names of
-//! all fields, so that fields can be added (`#[serde(default)]`) and those that are not known are passed over.
+//! How state is written for another process, which may be of another version: CBOR (RFC 8949) with the
+//! names of all fields, so that fields can be added (`#[serde(default)]`) and those that are not known are passed over.
 
 mod forms;
 pub(crate) mod packed;
@@ -39,13 +39,13 @@ impl std::error::Error for NotUnderstood {}
 
 /// Writes something. None: there is no memory for it.
 pub(crate) fn write(what: &impl Serialize) -> Option<Vec<u8>> {
-    rmp_serde::to_vec_named(what).ok()
+    minicbor_serde::to_vec(what).ok()
 }
 
 /// Reads what [`write()`] has written, here or elsewhere. Whatever these bytes are, it takes no more memory than a
 /// small multiple of them.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, NotUnderstood> {
-    rmp_serde::from_slice(bytes).map_err(NotUnderstood::new)
+    minicbor_serde::from_slice(bytes).map_err(NotUnderstood::new)
 }
 
 /// A part of a state, with its own version.

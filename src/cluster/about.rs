@@ -128,9 +128,7 @@ impl About {
 
     /// As bytes; none if there is no memory for it.
     pub(super) fn write(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let written = self.serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map());
-        written.map(|()| bytes).unwrap_or_default()
+        minicbor_serde::to_vec(self).unwrap_or_default()
     }
 
     /// What another node tells of itself; none if that is not understood, or too much.
@@ -138,7 +136,7 @@ impl About {
         if bytes.is_empty() || bytes.len() > limits::ABOUT {
             return None;
         }
-        let mut about: Self = rmp_serde::from_slice(bytes).ok()?;
+        let mut about: Self = minicbor_serde::from_slice(bytes).ok()?;
         about.version.retain(|c| c.is_ascii_graphic());
         about.version.truncate(limits::NAME);
         about.dialects.retain(|spoken| spoken.name().is_some());
@@ -262,15 +260,12 @@ mod tests {
         }
         let d = [("gmnet", 1, 2), ("tomorrow", 3, 4), ("gmnet", 9, 9), ("rooms", 5, 6)];
         let later = Later { v: "9\n\u{e9}.1", new: [1, 2, 3], d };
-        let mut bytes = Vec::new();
-        let mut to = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
-        later.serialize(&mut to).unwrap();
-        let about = About::read(&bytes).unwrap();
+        let about = About::read(&minicbor_serde::to_vec(later).unwrap()).unwrap();
         assert_eq!((&*about.version, about.uptime, about.relay), ("9.1", 0, None));
         let names: Vec<_> = about.dialects.iter().filter_map(Spoken::name).collect();
         assert_eq!(names, [Name::Gmnet, Name::Rooms]);
         assert_eq!(About::read(b""), None);
-        assert_eq!(About::read(b"\x93\x01"), None);
+        assert_eq!(About::read(b"\x83\x01"), None);
         let much = About { version: "x".repeat(limits::ABOUT), ..About::default() };
         assert_eq!(About::read(&much.write()), None);
     }

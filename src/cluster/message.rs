@@ -1,6 +1,7 @@
-//! The messages between nodes, as bytes: one that counts the versions, then MessagePack with the names of all
+//! The messages between nodes, as bytes: one that counts the versions, then CBOR with the names of all
 //! fields, as state is written for another process.
 
+use minicbor_serde::{Deserializer, Serializer};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::cluster as limits;
@@ -79,12 +80,12 @@ mod raw {
 /// Adds something that a dialect says to what is said in one part.
 pub(super) fn add(said: &mut Vec<u8>, of: &str, bytes: &[u8]) {
     // Writing to memory fails only where there is none.
-    let _ = rmp_serde::encode::write(said, &Said(of, bytes));
+    let _ = Said(of, bytes).serialize(&mut Serializer::new(said));
 }
 
 /// What is said in one part, and what says it. What is not understood ends it.
 pub(super) fn all(said: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
-    let mut from = rmp_serde::Deserializer::from_read_ref(said);
+    let mut from = Deserializer::new(said);
     let all = std::iter::from_fn(move || Said::deserialize(&mut from).ok());
     all.map(|Said(of, bytes)| (of, bytes))
 }
@@ -96,7 +97,7 @@ struct Said<'a>(#[serde(borrow)] &'a str, #[serde(borrow, with = "raw")] &'a [u8
 /// As bytes; none if there is no memory for it.
 pub(super) fn write(message: &Message<'_>) -> Option<Vec<u8>> {
     let mut bytes = vec![VERSION];
-    message.serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map()).ok()?;
+    message.serialize(&mut Serializer::new(&mut bytes)).ok()?;
     Some(bytes)
 }
 
@@ -116,7 +117,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Message<'_>, NotUnderstood> {
             "it has version {version}, not {VERSION}: all nodes need a punchd that speaks the same"
         )));
     }
-    let message: Message<'_> = rmp_serde::from_slice(rest).map_err(NotUnderstood::new)?;
+    let message: Message<'_> = minicbor_serde::from_slice(rest).map_err(NotUnderstood::new)?;
     super::check_name(message.from).map_err(|_| {
         let from = Quoted(message.from);
         NotUnderstood::new(format_args!("{from} is no name of a node"))

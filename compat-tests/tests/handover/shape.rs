@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 /// The fields of a part, each with its path.
 pub(crate) fn shape(name: &str, bytes: &[u8]) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
-    let mut from = rmp_serde::Deserializer::from_read_ref(bytes);
+    let mut from = minicbor_serde::Deserializer::new(bytes);
     At { path: name.into(), all: &mut all }.deserialize(&mut from).unwrap();
     all
 }
@@ -107,7 +107,7 @@ impl<'de> Visitor<'de> for At<'_> {
         Ok(())
     }
 
-    fn visit_unit<E>(self) -> Result<(), E> {
+    fn visit_none<E>(self) -> Result<(), E> {
         self.note("nothing");
         Ok(())
     }

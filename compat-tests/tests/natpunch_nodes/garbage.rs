@@ -97,7 +97,7 @@ impl Node {
 
     fn tell(&mut self, world: &mut World, all: &[Evil]) {
         let texts: Vec<Vec<u8>> =
-            all.iter().map(|evil| rmp_serde::to_vec_named(evil).unwrap()).collect();
+            all.iter().map(|evil| minicbor_serde::to_vec(evil).unwrap()).collect();
         self.say(world, &texts);
     }
 }
@@ -111,7 +111,7 @@ fn noise_changes_nothing() {
     let mut evil = Node::new(&mut world);
     for n in 0..200u32 {
         let noise = (0..n % 97).map(|i| (i * 31 + n * 7) as u8).collect();
-        evil.say(&mut world, &[noise, b"\x81\xa1q\x82\xa1c".to_vec(), b"\x81\xa1t\x90".to_vec()]);
+        evil.say(&mut world, &[noise, b"\xa1\x61q\xa2\x61c".to_vec(), b"\xa1\x61t\x80".to_vec()]);
     }
     assert_eq!(world.listed(&viewer), ["one"]);
     assert_eq!(world.told(&host), []);
@@ -225,7 +225,7 @@ fn a_node_that_says_all_the_time_that_it_has_told_everything_costs_no_more_than_
     let all = (0..CLIENTS).map(|n| Entry::Client(client([7, n], at(1)))).collect();
     evil.tell(&mut world, &[Evil::Begin { losses: 0 }, Evil::Told { all }, Evil::End]);
     let pairs = (0..200).flat_map(|_| [Evil::Begin { losses: 0 }, Evil::End]);
-    let texts: Vec<Vec<u8>> = pairs.map(|evil| rmp_serde::to_vec_named(&evil).unwrap()).collect();
+    let texts: Vec<Vec<u8>> = pairs.map(|evil| minicbor_serde::to_vec(&evil).unwrap()).collect();
     evil.0.say(&mut world, Name::Natpunch, &texts);
     let mut turns = 0;
     while world.servers[0].as_ref().and_then(Server::next_wakeup).is_some_and(|at| at <= world.now)

@@ -127,8 +127,8 @@ fn what_a_node_says_is_parsed_like_what_anybody_says() {
     let mut seen = 0;
     for n in 0..400u32 {
         let noise: Vec<u8> = (0..n % 97).map(|i| (i * 31 + n * 7) as u8).collect();
-        // MessagePack of something that is none of the messages, or half of one.
-        let texts = [noise, b"\x81\xa1q\x81\xa1a".to_vec()];
+        // CBOR of something that is none of the messages, or half of one.
+        let texts = [noise, b"\xa1\x61q\xa1\x61a".to_vec()];
         seen += evil.say(&mut world, Name::Rooms, &texts);
         world.pass(10);
         evil.hear(&mut world);

@@ -1,5 +1,5 @@
 //! What the two processes say to each other. Messages are JSON, so that a process of any version can tell why it
-//! does not understand another one; what there is much of is MessagePack, behind a letter that begins no JSON.
+//! does not understand another one; what there is much of is CBOR, behind a letter that begins no JSON.
 
 use std::net::SocketAddr;
 
@@ -131,7 +131,7 @@ pub(super) enum Packet<'a> {
     Bytes(&'a [u8]),
 }
 
-/// How many of [`Packet::Gone`] find room in a packet: as MessagePack one takes 11 bytes at most, and the letter and
+/// How many of [`Packet::Gone`] find room in a packet: as CBOR one takes 11 bytes at most, and the letter and
 /// the number of all of them 6.
 pub(super) const GONE: usize = (PACKET - 6) / 11;
 

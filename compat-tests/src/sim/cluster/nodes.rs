@@ -224,7 +224,7 @@ impl Nodes {
             }
             if self.defect == Defect::NeverAgain {
                 // The name of that message, behind its own name and incarnation.
-                posts.retain(|post| !post.bytes.windows(4).any(|part| part == b"w\x81\xa1a"));
+                posts.retain(|post| !post.bytes.windows(4).any(|part| part == b"w\xa1\x61a"));
             }
             for post in posts {
                 for to in (0..NODES).filter(|to| *to != from && self.defect != Defect::Deaf) {
