@@ -5,7 +5,6 @@ use std::cmp::{Ordering, Reverse};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 use crate::hash::Map;
 
@@ -241,14 +240,20 @@ fn networks(addr: IpAddr) -> [u64; LEVELS] {
     }
 }
 
-/// The keys of what each source has, the oldest first.
+/// The keys of what each source has, the oldest first. There are many sources, so one with a single key takes no more than
+/// that.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(bound(serialize = "K: Serialize", deserialize = "K: Deserialize<'de>"))]
-pub struct KeysBySource<K>(Map<IpAddr, SmallVec<[K; 1]>>);
+pub struct KeysBySource<K> {
+    /// Of sources with one.
+    one: Map<u64, K>,
+    /// Of sources with more.
+    more: Map<u64, Vec<K>>,
+}
 
 impl<K> Default for KeysBySource<K> {
     fn default() -> Self {
-        Self(Map::default())
+        Self { one: Map::default(), more: Map::default() }
     }
 }
 
@@ -256,29 +261,41 @@ impl<K: PartialEq> KeysBySource<K> {
     /// What the source with this address has.
     #[must_use]
     pub fn of(&self, addr: IpAddr) -> &[K] {
-        self.0.get(&network(addr)).map_or(&[], SmallVec::as_slice)
+        let [.., source] = networks(addr);
+        let one = self.one.get(&source).map(std::slice::from_ref);
+        one.or_else(|| self.more.get(&source).map(Vec::as_slice)).unwrap_or_default()
     }
 
     /// One more, as the newest.
     pub fn add(&mut self, addr: IpAddr, key: K) {
-        self.0.entry(network(addr)).or_default().push(key);
+        let [.., source] = networks(addr);
+        if let Some(keys) = self.more.get_mut(&source) {
+            keys.push(key);
+        } else if let Some(first) = self.one.remove(&source) {
+            self.more.insert(source, vec![first, key]);
+        } else {
+            self.one.insert(source, key);
+        }
     }
 
     /// One less.
     pub fn remove(&mut self, addr: IpAddr, key: &K) {
-        let source = network(addr);
-        if let Some(keys) = self.0.get_mut(&source) {
-            keys.retain(|other| other != key);
-            if keys.is_empty() {
-                self.0.remove(&source);
-            }
+        let [.., source] = networks(addr);
+        if self.one.get(&source) == Some(key) {
+            self.one.remove(&source);
+        }
+        let Some(keys) = self.more.get_mut(&source) else { return };
+        keys.retain(|other| other != key);
+        if keys.len() < 2 {
+            self.one.extend(keys.pop().map(|last| (source, last)));
+            self.more.remove(&source);
         }
     }
 
     /// Whether nobody has any.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.one.is_empty() && self.more.is_empty()
     }
 }
 
@@ -301,6 +318,15 @@ mod tests {
         }
         assert_eq!((counts.of(a), counts.of(c)), (2, 1));
         assert_eq!((keys.of(b), keys.of(c)), (&[0, 1][..], &[2][..]));
+        for (n, addr) in [(0, a), (2, b), (2, c)] {
+            keys.remove(addr, &n);
+        }
+        assert_eq!((keys.of(a), keys.of(c)), (&[1][..], &[][..]));
+        keys.add(b, 3);
+        keys.add(b, 4);
+        assert_eq!(keys.of(a), [1, 3, 4]);
+        [1, 4, 3].iter().for_each(|n| keys.remove(a, n));
+        assert!(keys.is_empty());
     }
 
     fn ip(text: &str) -> IpAddr {

@@ -19,6 +19,7 @@ use crate::timers::Timers;
 use crate::unproven::Unproven;
 
 mod barred;
+mod endpoints;
 mod handover;
 mod kept;
 mod listed;
@@ -28,6 +29,7 @@ mod presence;
 mod remote;
 mod room;
 
+use endpoints::{Endpoints, Peers};
 use listed::{Closed, Listed, Turns, forget};
 use networks::Networks;
 pub(super) use peer::{Others, Peer, Status};
@@ -40,10 +42,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Table {
     /// What is large is not in the tables themselves, half of which may be empty.
-    peers: Map<Id, Box<Peer>>,
+    peers: Peers,
     rooms: Map<Id, Box<Room>>,
     #[serde(skip)]
-    at: Map<SocketAddr, Id>,
+    at: Endpoints,
     /// The rooms of each game that lists have.
     #[serde(skip)]
     listed: Map<Box<str>, Listed>,
@@ -88,9 +90,9 @@ fn no_moved() -> Timers<Id> {
 impl Table {
     pub(super) fn new(silence: Duration) -> Self {
         Self {
-            peers: Map::default(),
+            peers: Peers::default(),
             rooms: Map::default(),
-            at: Map::default(),
+            at: Endpoints::default(),
             listed: Map::default(),
             turns: Turns::default(),
             closed: Closed::default(),
@@ -125,7 +127,7 @@ impl Table {
     }
 
     pub(super) fn id_at(&self, endpoint: SocketAddr) -> Option<Id> {
-        self.at.get(&endpoint).copied()
+        self.at.get(&self.peers, endpoint)
     }
 
     pub(super) fn peer_at(&self, endpoint: SocketAddr) -> Option<&Peer> {
@@ -233,10 +235,10 @@ impl Table {
 
     fn insert(&mut self, now: Instant, mut peer: Peer) {
         let (id, via) = (peer.id, peer.via);
-        self.at.insert(peer.endpoint, id);
         self.by_source.add(peer.endpoint.ip(), id);
         self.networks.add(peer.endpoint.ip());
         peer.since = now;
+        self.at.set(&self.peers, peer.endpoint, id);
         self.peers.insert(id, Box::new(peer));
         self.heard(now, id, via);
     }
@@ -368,11 +370,12 @@ impl Table {
         self.doubted.cancel(&id);
         self.unproved.cancel(&id);
         self.moved.cancel(&id);
-        let peer = self.peers.remove(&id)?;
+        let endpoint = self.peer(id)?.endpoint;
         // Whose place is kept may have another one there.
-        if self.at.get(&peer.endpoint) == Some(&id) {
-            self.at.remove(&peer.endpoint);
+        if self.id_at(endpoint) == Some(id) {
+            self.at.remove(&self.peers, endpoint);
         }
+        let peer = self.peers.remove(&id)?;
         self.by_source.remove(peer.endpoint.ip(), &id);
         self.networks.remove(peer.endpoint.ip());
         if peer.proved {
@@ -417,7 +420,7 @@ impl Table {
     pub(super) fn is_empty(&self) -> bool {
         self.peers.is_empty()
             && self.rooms.is_empty()
-            && self.at.is_empty()
+            && self.at.len() == 0
             && self.listed.is_empty()
             && self.turns.is_empty()
             && self.codes.is_empty()

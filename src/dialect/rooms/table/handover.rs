@@ -21,7 +21,7 @@ impl Table {
         for (id, peer) in &self.peers {
             let addr = peer.endpoint.ip();
             if !peer.is_kept {
-                self.at.insert(peer.endpoint, *id);
+                self.at.set(&self.peers, peer.endpoint, *id);
             }
             if peer.proved {
                 unproven.add(addr);

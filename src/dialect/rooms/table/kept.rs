@@ -25,7 +25,8 @@ impl Table {
         room.is_closing = true;
         if let Some(host) = self.peers.get_mut(&room.host) {
             host.is_kept = true;
-            self.at.remove(&host.endpoint);
+            let endpoint = host.endpoint;
+            self.at.remove(&self.peers, endpoint);
         }
         self.list(id);
         self.closing.arm(now, id);
@@ -37,8 +38,8 @@ impl Table {
         let Some(host) = self.peers.get_mut(&room.host) else { return };
         room.is_closing = false;
         host.is_kept = false;
-        // Somebody else may be there: it comes from elsewhere then.
-        self.at.entry(host.endpoint).or_insert(host.id);
+        let host = room.host;
+        self.take_place(host);
         self.list(id);
         self.closing.cancel(&id);
     }
@@ -52,9 +53,18 @@ impl Table {
     pub(in crate::dialect::rooms) fn keep(&mut self, now: Instant, id: Id, is_unsaid: bool) {
         let Some(client) = self.peers.get_mut(&id) else { return };
         (client.is_kept, client.is_unsaid) = (true, is_unsaid);
-        self.at.remove(&client.endpoint);
+        let endpoint = client.endpoint;
+        self.at.remove(&self.peers, endpoint);
         self.exit(id);
         self.kept.arm(now, id);
+    }
+
+    /// Who was not found at its endpoint is found there again, unless somebody else is there: then it comes from elsewhere.
+    fn take_place(&mut self, id: Id) {
+        let Some(endpoint) = self.peer(id).map(|peer| peer.endpoint) else { return };
+        if self.id_at(endpoint).is_none() {
+            self.at.set(&self.peers, endpoint, id);
+        }
     }
 
     /// A client has its place again, as if it had just come. If somebody is where it was it comes from elsewhere.
@@ -67,7 +77,7 @@ impl Table {
         (client.is_kept, client.is_unsaid) = (false, false);
         (client.status, client.ended) = (Status::Joining, None);
         (client.told, client.knows_host) = (false, true);
-        self.at.entry(client.endpoint).or_insert(id);
+        self.take_place(id);
         self.enter(room, id);
         self.kept.cancel(&id);
     }

@@ -28,7 +28,6 @@ impl Table {
         if was_proved && now - peer.since >= limits::MOVED_PLACE {
             self.moved.arm(now, id);
         }
-        peer.endpoint = endpoint;
         peer.came_by = Some(Box::new(came_by));
         peer.key = key;
         peer.proved = false;
@@ -38,10 +37,13 @@ impl Table {
         }
         (peer.signed_ka, peer.lives_by_key) = (None, false);
         peer.since = now;
-        if self.at.get(&old) == Some(&id) {
-            self.at.remove(&old);
+        if self.id_at(old) == Some(id) {
+            self.at.remove(&self.peers, old);
         }
-        self.at.insert(endpoint, id);
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.endpoint = endpoint;
+        }
+        self.at.set(&self.peers, endpoint, id);
         self.by_source.remove(old.ip(), &id);
         self.by_source.add(endpoint.ip(), id);
         if has_players {
